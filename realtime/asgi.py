@@ -1,0 +1,134 @@
+"""The ASGI application: sockets, the fast lane for publishes, and the product's own application for all the rest.
+
+    application = realtime.asgi.application(get_asgi_application())
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from . import protocol
+from .consumers import RealtimeConsumer
+from .http import Response, authorization, header, query_string
+from .keyring import keyring
+from .views import BodyTooLarge, PublishRequest, answer
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+WATCH_AFTER = 0.1  # seconds; most publishes have been answered by then and never pay for being watched
+
+
+def application(http: Application, websocket: Application | None = None, prefix: str = "/") -> Application:
+    """HopeFlow Realtime at `prefix`, in front of a product's own applications.
+
+    `http` serves every other path (`get_asgi_application()`), `websocket` every other socket (the product's Channels
+    routes); without one they are refused. Raises ImproperlyConfigured when there is no secret to verify tokens with.
+    """
+    keyring.secret()
+    socket: Application = RealtimeConsumer.as_asgi()
+    sockets = {prefix, f"{prefix}connect"}
+    publish = f"{prefix}publish"
+
+    async def realtime(scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await (fast_lane if scope["path"] == publish else http)(scope, receive, send)
+        elif kind == "websocket":
+            await (socket if scope["path"] in sockets else websocket or refuse)(scope, receive, send)
+        elif kind == "lifespan":
+            await lifespan(receive, send)
+
+    return realtime
+
+
+async def fast_lane(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a publish without Django's request handler, which starts a thread and two tasks for each request."""
+
+    async def read_body(limit: int) -> bytes:
+        chunks, length, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise asyncio.CancelledError
+            chunks.append(message.get("body", b""))
+            length += len(chunks[-1])
+            if length > limit:
+                raise BodyTooLarge
+            more = message.get("more_body", False)
+        watch.start()
+        return b"".join(chunks)
+
+    watch = Watch(receive)
+    try:
+        response = await answer(
+            PublishRequest(
+                method=scope["method"],
+                authorization=authorization(scope),
+                query_string=query_string(scope),
+                content_type=header(scope, b"content-type") or "",
+                read_body=read_body,
+            )
+        )
+    except asyncio.CancelledError:
+        if not watch.gone:
+            raise
+        return
+    finally:
+        watch.stop()
+    await response.send(send)
+
+
+class Watch:
+    """Cancels the task it is made in when the client of its request goes away: nobody reads the answer any more."""
+
+    def __init__(self, receive: Receive) -> None:
+        self.gone = False
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER, self._watch)
+
+    def stop(self) -> None:
+        for pending in (self._timer, self._watcher):
+            if pending is not None:
+                pending.cancel()
+
+    def _watch(self) -> None:
+        self._watcher = asyncio.create_task(self._wait_for_the_end())
+
+    async def _wait_for_the_end(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a socket at a path that nobody serves."""
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await Response.error(404, protocol.NOT_FOUND).send(send, "websocket.http.response")
+    else:
+        await send({"type": "websocket.close"})
+    with suppress(OSError):
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Servers that have a lifespan want it answered; nothing is started before it is used."""
+    while True:
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+        if kind == "lifespan.shutdown":
+            return

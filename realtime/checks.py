@@ -1,0 +1,76 @@
+"""System checks: what is wrong with the settings, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from .conf import HINTS, MIN_SECRET_BYTES
+from .strictjson import DEEPEST
+
+LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300}
+MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
+
+
+@register
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """E001 to E004: REALTIME itself, its keys, the types and the ranges of its values. E005: the secret."""
+    given = getattr(settings, "REALTIME", {})
+    if not isinstance(given, dict):
+        return [Error("REALTIME is not a dict.", hint='REALTIME = {"JWT_SECRET": "…"}', id="realtime.E001")]
+    found = [message for name, value in given.items() if (message := _check(name, value))]
+    return found + _check_secret(given) + _check_layer(given)
+
+
+def _check(name: str, value: Any) -> CheckMessage | None:
+    if name not in HINTS:
+        close = difflib.get_close_matches(str(name), HINTS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"It knows {', '.join(HINTS)}."
+        return Error(f"REALTIME has no setting {name!r}.", hint=hint, id="realtime.E002")
+    wanted = HINTS[name]
+    accepted = (int, float) if wanted is float else wanted
+    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
+        return Error(
+            f"REALTIME[{name!r}] is {type(value).__name__}, not {wanted.__name__}.",
+            hint=f"Write it as in {name} = {_example(name)}.",
+            id="realtime.E003",
+        )
+    if wanted in (int, float) and not LEAST.get(name, 0) <= value <= MOST.get(name, value):
+        hint = f"At least {LEAST.get(name, 0)}" + (f", at most {MOST[name]}." if name in MOST else ".")
+        return Error(f"REALTIME[{name!r}] is out of range.", hint=hint, id="realtime.E004")
+    return None
+
+
+def _example(name: str) -> str:
+    from .conf import Settings
+
+    return repr(getattr(Settings, name))
+
+
+def _check_secret(given: dict[str, Any]) -> list[CheckMessage]:
+    secret = given.get("JWT_SECRET", "")
+    if isinstance(secret, str) and len(secret.encode()) >= MIN_SECRET_BYTES:
+        return []
+    return [
+        Error(
+            f"REALTIME['JWT_SECRET'] is missing or shorter than {MIN_SECRET_BYTES} bytes.",
+            hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            id="realtime.E005",
+        )
+    ]
+
+
+def _check_layer(given: dict[str, Any]) -> list[CheckMessage]:
+    alias = given.get("CHANNEL_LAYER", "default")
+    if alias in getattr(settings, "CHANNEL_LAYERS", {}):
+        return []
+    return [
+        Error(
+            f"CHANNEL_LAYERS has no {alias!r}, which realtime is to use.",
+            hint=f'CHANNEL_LAYERS = {{"{alias}": {{"BACKEND": "realtime.layers.LocalChannelLayer"}}}}',
+            id="realtime.E006",
+        )
+    ]

@@ -1,0 +1,78 @@
+"""The app's settings: one dict, `REALTIME`, in Django's settings. Read when used, so that override_settings works.
+
+Each name, its default and what it means stand in `Settings`; `checks.py` compares the dict with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+
+MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: a key of the same size as the hash output or larger
+
+
+class Settings:
+    """Defaults. Times are in seconds, sizes in bytes, lengths in characters."""
+
+    JWT_SECRET: str = ""
+    """The secret that tokens are signed with (HS256), at least 32 bytes of UTF-8."""
+    JWT_LEEWAY: float = 0
+    """How far `exp` and `nbf` may be off."""
+    CLOSE_AT_EXP: bool = False
+    """Close a socket when its token expires (close code 4001). Off: a token is looked at when a socket connects."""
+
+    CHANNEL_LAYER: str = "default"
+    """The alias in CHANNEL_LAYERS to use."""
+
+    ACK_TIMEOUT: float = 5.0
+    """How long a publish waits for acks."""
+    REPORT_TIMEOUT: float = 1.0
+    """How long a publish waits for a process that should answer and does not: it died or hangs."""
+    SETTLE_TIME: float = 0.1
+    """On a channel layer of another make: how long a publish waits for the processes that have sockets of the user."""
+
+    MAX_BODY_BYTES: int = 4 * 1024 * 1024
+    """A larger request body is answered with 413."""
+    MAX_FRAME_BYTES: int = 1024 * 1024
+    """A larger frame is ignored. Daphne closes the socket with 1009 at 1 MiB, unless its own flag says otherwise."""
+    MAX_JSON_DEPTH: int = 512
+    """Levels of arrays and objects in a body (else 400) or a frame (else ignored). At most 700."""
+    MAX_FILTERS: int = 5000
+    """Filters of one socket. One more closes it (close code 4501)."""
+    MAX_FILTER_KEYS: int = 32
+    """Keys of one filter, `type` included. A filter with more is skipped."""
+    MAX_FILTER_LENGTH: int = 1024
+    """Length of each key and value of a filter. A filter with a longer one is skipped."""
+    MAX_USER_LENGTH: int = 1024
+    """Length of a user id, 300 at the least. A publish to a longer one is answered with 400, a token refused."""
+
+
+HINTS: dict[str, type] = get_type_hints(Settings)
+
+
+class LazySettings:
+    """`conf.ACK_TIMEOUT` is the value in REALTIME, or else the default. Values are kept until a setting changes."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in HINTS:
+            raise AttributeError(f"REALTIME has no setting {name!r}")
+        given = getattr(django_settings, "REALTIME", {})
+        setting = given.get(name, getattr(Settings, name))
+        self.__dict__[name] = setting
+        return setting
+
+    def reset(self) -> None:
+        self.__dict__.clear()
+
+
+conf = LazySettings()
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "REALTIME":
+        conf.reset()
+
+
+setting_changed.connect(_forget)

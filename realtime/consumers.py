@@ -1,0 +1,141 @@
+"""One consumer a socket: it knows its user, keeps its filters, and turns frames into deeds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from .conf import conf
+from .envelopes import Envelope
+from .filters import Filters
+from .http import RETRY_SOON, Response, authorization, query_string
+from .keyring import keyring
+from .layers import LayerUnavailable
+from .protocol import PONG, UNAUTHORIZED, UNAVAILABLE, Ack, CloseCode, Frame, Ping, Subscribe, parse_frame
+from .sockets import sockets
+from .tokens import InvalidToken, find_token
+
+logger = logging.getLogger(__name__)
+
+
+class RealtimeConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+    """A socket, from its handshake to its end. Its frames are handled one by one, in the order they came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.user = ""
+        self.number = 0
+        self.filters = Filters()
+        self.awaited: set[str] = set()
+        self._sockets = sockets()
+        self._outgoing: asyncio.Queue[str] | None = None  # made with the first envelope: most sockets are idle
+        self._writer: asyncio.Task[None] | None = None
+        self._expiry: asyncio.Task[None] | None = None
+        self._cut = False
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        """Run the socket. Unlike the base class this takes no layer channel, and no task, for each message."""
+        self.scope, self.base_send = scope, send
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except (StopConsumer, OSError):  # some servers raise an OSError when we send to a socket that has just closed
+            pass
+        finally:
+            for task in (self._writer, self._expiry):
+                if task is not None:
+                    task.cancel()
+            await self._sockets.remove(self)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Without the base class's hop to a thread that closes database connections: none is used here."""
+        await getattr(self, get_handler_name(message))(message)
+
+    async def connect(self) -> None:
+        try:
+            token = keyring.verify(find_token(authorization(self.scope), query_string(self.scope)))
+            self.user, self.number = token.user, next(self._sockets.numbers)
+            await self._sockets.add(self)
+        except InvalidToken as error:
+            logger.info("handshake refused: %s", error)
+            await self._refuse(Response.error(401, UNAUTHORIZED))
+        except LayerUnavailable as error:
+            logger.warning("handshake refused user=%r: %s", self.user, error)
+            await self._refuse(Response.error(503, UNAVAILABLE, RETRY_SOON))
+        else:
+            await self.accept()
+            if conf.CLOSE_AT_EXP and token.expires is not None:
+                self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))
+            logger.info("connect user=%r socket=%d", self.user, self.number)
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        await self.disconnect(message["code"])
+        raise StopConsumer
+
+    async def disconnect(self, code: int) -> None:
+        if self.number:
+            logger.info("disconnect user=%r socket=%d code=%s", self.user, self.number, code)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **_: Any) -> None:
+        frame = None if text_data is None else await self.decode_json(text_data)
+        if frame is None or self._cut:
+            logger.debug("frame ignored user=%r socket=%d", self.user, self.number)
+        else:
+            await self.receive_json(frame)
+
+    @classmethod
+    async def decode_json(cls, text_data: str) -> Frame | None:
+        return parse_frame(text_data)
+
+    async def receive_json(self, content: Frame, **_: Any) -> None:
+        if isinstance(content, Ping):
+            await self.send(PONG)
+        elif isinstance(content, Ack):
+            known = await self._sockets.ack(self, content.envelope_id, content.result)
+            logger.debug("ack user=%r socket=%d known=%s", self.user, self.number, known)
+        else:
+            change = self.filters.add if isinstance(content, Subscribe) else self.filters.remove
+            for wanted in content.filters:
+                change(wanted)
+            if len(self.filters) > conf.MAX_FILTERS:
+                await self._cut_off(CloseCode.TOO_MANY_FILTERS)
+
+    def deliver(self, envelope: Envelope) -> None:
+        """Send the envelope, after those before it."""
+        if self._outgoing is None:
+            self._outgoing = asyncio.Queue()
+            self._writer = asyncio.create_task(self._write(self._outgoing))
+        self._outgoing.put_nowait(envelope.text)
+
+    async def _write(self, outgoing: asyncio.Queue[str]) -> None:
+        with suppress(OSError):
+            while True:
+                await self.send(await outgoing.get())
+
+    async def _close_at_expiry(self, expires: float) -> None:
+        await asyncio.sleep(expires - time.time())
+        await self._cut_off(CloseCode.TOKEN_EXPIRED)
+
+    async def _cut_off(self, code: CloseCode) -> None:
+        """Close the socket for a reason of ours. Nothing that it still sends counts."""
+        logger.info("cut off user=%r socket=%d code=%d reason=%s", self.user, self.number, code, code.name)
+        self._cut = True
+        if self._writer is not None:
+            self._writer.cancel()
+        await self._sockets.remove(self)
+        await self.close(code)
+
+    async def _refuse(self, response: Response) -> None:
+        """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""
+        if "websocket.http.response" in self.scope.get("extensions", {}):
+            await response.send(self.base_send, "websocket.http.response")
+        else:
+            await self.close()

@@ -1,0 +1,62 @@
+"""What publishers and the processes that hold sockets say to each other over the channel layer.
+
+A publisher sends one `envelope` event to the user's group. Each process in the group answers on the event's reply
+channel: with one `report`, then with an `ack` or a `gone` for each socket it counted. A publisher that has waited long
+for a process sends it a `probe`, which is answered with `here`.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+from .envelopes import Envelope
+
+Event = dict[str, Any]
+
+ENVELOPE = "realtime.envelope"
+PROBE = "realtime.probe"
+REPORT = "realtime.report"
+ACK = "realtime.ack"
+GONE = "realtime.gone"
+HERE = "realtime.here"
+
+
+def group_name(user: str) -> str:
+    """The group of a user. Layers allow short ASCII names only and users may be anything, so the user is hashed."""
+    return "user." + blake2b(user.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
+
+
+def envelope_event(group: str, envelope: Envelope, reply: str, timeout: float) -> Event:
+    """`reply` is the reply channel, `timeout` for how many seconds acks are awaited."""
+    return {
+        "type": ENVELOPE,
+        "group": group,
+        "id": envelope.id,
+        "text": envelope.text,
+        "reply": reply,
+        "timeout": timeout,
+    }
+
+
+def probe_event(reply: str) -> Event:
+    return {"type": PROBE, "reply": reply}
+
+
+def report(process: str, matched: int) -> Event:
+    """`matched` sockets of the process are sent the envelope."""
+    return {"type": REPORT, "process": process, "matched": matched}
+
+
+def ack(process: str, socket: int, result: str) -> Event:
+    """`socket` is the number of the socket in its process, `result` JSON text."""
+    return {"type": ACK, "process": process, "socket": socket, "result": result}
+
+
+def gone(process: str, socket: int) -> Event:
+    """The socket closed before it acked."""
+    return {"type": GONE, "process": process, "socket": socket}
+
+
+def here(process: str) -> Event:
+    return {"type": HERE, "process": process}

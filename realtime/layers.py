@@ -1,0 +1,303 @@
+"""Two channel layers made for asking: their `group_send` says how many processes it reached, 0 when nobody is there.
+
+`LocalChannelLayer` serves one process without any server; `RedisChannelLayer` joins many through Redis pub/sub. Both
+keep to the public channel-layer API (https://channels.readthedocs.io/en/stable/channel_layer_spec.html) for channels
+made by `new_channel`, deliver at most once, and forget a message to a channel that has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from weakref import WeakValueDictionary
+
+from channels.exceptions import ChannelFull
+from channels.layers import BaseChannelLayer
+from channels_redis.serializers import registry
+from channels_redis.utils import _consistent_hash, _wrap_close, decode_hosts
+
+from .redishost import LayerUnavailable, RedisHost
+
+__all__ = ["LayerUnavailable", "LocalChannelLayer", "RedisChannelLayer"]
+
+logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+CAPACITY = 10_000  # messages that wait in one channel; more are refused
+
+
+class Mailbox:
+    """The messages that wait in one channel. They may be put from any thread, and are taken in one event loop."""
+
+    __slots__ = ("_loop", "_queue")
+
+    def __init__(self, capacity: int) -> None:
+        self._queue: asyncio.Queue[Message] = asyncio.Queue(capacity)
+        self._loop = asyncio.get_running_loop()
+
+    async def get(self) -> Message:
+        return await self._queue.get()
+
+    def put(self, message: Message) -> None:
+        """Raises ChannelFull."""
+        if self._queue.full():
+            raise ChannelFull
+        if asyncio._get_running_loop() is self._loop:
+            self._queue.put_nowait(message)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
+
+
+class LocalChannelLayer(BaseChannelLayer):  # type: ignore[misc]
+    """The channel layer of a single process. Messages are handed over as they are, not copied."""
+
+    extensions = ["groups", "flush"]
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        super().__init__(capacity=capacity)
+        self.process = secrets.token_hex(8)
+        self.channels: dict[str, Mailbox] = {}
+        self.groups: dict[str, dict[str, None]] = {}  # of channel names; a dict keeps the order in which they joined
+        self._numbers = itertools.count(1)
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        name = f"{prefix}.{self.process}!{next(self._numbers)}"
+        self.channels[name] = Mailbox(self.capacity)
+        return name
+
+    @contextmanager
+    def reply_channel(self) -> Iterator[tuple[str, Mailbox]]:
+        """A channel for the answers to one message: its name, and what comes. It ends with the block."""
+        name = f"reply.{self.process}!{next(self._numbers)}"
+        mailbox = self.channels[name] = Mailbox(self.capacity)
+        try:
+            yield name, mailbox
+        finally:
+            del self.channels[name]
+
+    async def send(self, channel: str, message: Message) -> None:
+        """Raises ChannelFull. A message to a channel that has ended is forgotten."""
+        self.put(channel, message)
+
+    async def receive(self, channel: str) -> Message:
+        """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
+        mailbox = self.channels.get(channel)
+        if mailbox is None:
+            mailbox = self.channels[channel] = Mailbox(self.capacity)
+        try:
+            return await mailbox.get()
+        except asyncio.CancelledError:
+            self.channels.pop(channel, None)
+            raise
+
+    async def group_add(self, group: str, channel: str) -> None:
+        self.groups.setdefault(group, {})[channel] = None
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        members = self.groups.get(group, {})
+        members.pop(channel, None)
+        if not members:
+            self.groups.pop(group, None)
+
+    async def group_send(self, group: str, message: Message) -> int:
+        """How many processes have been reached: 1, or 0 when the group has no members."""
+        if group not in self.groups:
+            return 0
+        self.fan_out(group, message)
+        return 1
+
+    async def flush(self) -> None:
+        self.channels.clear()
+        self.groups.clear()
+
+    def put(self, channel: str, message: Message) -> None:
+        if mailbox := self.channels.get(channel):
+            mailbox.put(message)
+
+    def fan_out(self, group: str, message: Message) -> None:
+        """Hand a message to the members in this process, past those that are full."""
+        for channel in self.groups.get(group, ()):
+            try:
+                self.put(channel, message)
+            except ChannelFull:
+                logger.warning("channel %s is full: a message to group %s is lost", channel, group)
+
+
+class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
+    """The channel layer of many processes, through Redis pub/sub on one or several hosts.
+
+    `hosts` is what channels_redis takes: a list of URLs, (host, port) pairs or dicts of redis-py connection arguments,
+    Sentinel included. Groups are spread over the hosts by hash. `symmetric_encryption_keys` encrypts all that passes
+    through Redis (the first key encrypts, all decrypt).
+
+    A layer serves any number of event loops; each counts as a process, with connections of its own.
+    """
+
+    extensions = ["groups", "flush"]
+
+    def __init__(
+        self,
+        hosts: list[Any] | None = None,
+        prefix: str = "hopeflow",
+        symmetric_encryption_keys: list[str] | None = None,
+        serializer_format: str = "msgpack",
+        capacity: int = CAPACITY,
+    ) -> None:
+        super().__init__(capacity=capacity)
+        self.hosts = decode_hosts(hosts)
+        self.prefix = prefix
+        self.serializer = registry.get_serializer(
+            serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
+        )
+        self._layers: dict[asyncio.AbstractEventLoop, RedisLoopLayer] = {}
+
+    @property
+    def of_loop(self) -> RedisLoopLayer:
+        """The layer of the running event loop. It is flushed when the loop closes."""
+        loop = asyncio.get_running_loop()
+        layer = self._layers.get(loop)
+        if layer is None:
+            layer = self._layers[loop] = RedisLoopLayer(self)
+            _wrap_close(self, loop)
+        return layer
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        return await self.of_loop.new_channel(prefix)
+
+    @contextmanager
+    def reply_channel(self) -> Iterator[tuple[str, Mailbox]]:
+        """A channel for the answers to one message: its name, and what comes. It ends with the block."""
+        with self.of_loop.local.reply_channel() as opened:
+            yield opened
+
+    async def send(self, channel: str, message: Message) -> None:
+        """Raises ChannelFull for a channel of this process. A message to a channel that has ended is forgotten."""
+        await self.of_loop.send(channel, message)
+
+    async def receive(self, channel: str) -> Message:
+        """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
+        return await self.of_loop.local.receive(channel)
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Returns when Redis has confirmed the subscription. Raises LayerUnavailable."""
+        await self.of_loop.group_add(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        await self.of_loop.group_discard(group, channel)
+
+    async def group_send(self, group: str, message: Message) -> int:
+        """How many processes have been reached: those with members, as Redis counts them. Raises LayerUnavailable."""
+        return await self.of_loop.group_send(group, message)
+
+    async def flush(self) -> None:
+        """Forget all channels and groups of the running event loop, and close its connections."""
+        layer = self._layers.pop(asyncio.get_running_loop(), None)
+        if layer is not None:
+            await layer.flush()
+
+
+class RedisLoopLayer:
+    """The part of a RedisChannelLayer that belongs to one event loop: a local layer, and who in Redis hears of it.
+
+    Redis knows one channel for the process, where all that is sent to its channels arrives, and one for each group
+    that has members here.
+    """
+
+    def __init__(self, layer: RedisChannelLayer) -> None:
+        self.local = LocalChannelLayer(layer.capacity)
+        self._serializer = layer.serializer
+        self._process_prefix = f"{layer.prefix}:process:"
+        self._group_prefix = f"{layer.prefix}:group:"
+        self._process_channel = self._process_prefix + self.local.process
+        self._hosts = [RedisHost(host, self._on_message) for host in layer.hosts]
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._outbox: dict[str, list[tuple[str, Message]]] = {}
+        self._listening = False
+
+    async def new_channel(self, prefix: str) -> str:
+        await self._listen()
+        return await self.local.new_channel(prefix)
+
+    async def send(self, channel: str, message: Message) -> None:
+        """Hand a message over in this process; to another it leaves after this turn of the event loop.
+
+        All that one turn sends to a process travels as one Redis message: the acks of a fan-out, say. The first that
+        puts something into the outbox takes it to Redis.
+        """
+        process = channel.partition("!")[0].rpartition(".")[2]
+        if process == self.local.process:
+            self.local.put(channel, message)
+            return
+        first = not self._outbox
+        self._outbox.setdefault(self._process_prefix + process, []).append((channel, message))
+        if first:
+            try:
+                await asyncio.sleep(0)
+            finally:
+                await self._empty_outbox()
+
+    async def group_add(self, group: str, channel: str) -> None:
+        async with self._lock(group):
+            await self.local.group_add(group, channel)
+            try:
+                await self._host(group).subscribe(self._group_prefix + group)
+            except BaseException:
+                await self._leave(group, channel)
+                raise
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        async with self._lock(group):
+            await self._leave(group, channel)
+
+    async def _leave(self, group: str, channel: str) -> None:
+        if self.local.groups.get(group, {}).keys() == {channel}:
+            # The member stays until Redis has confirmed: a message for which Redis counted this process finds it.
+            await self._host(group).unsubscribe(self._group_prefix + group)
+        await self.local.group_discard(group, channel)
+
+    async def group_send(self, group: str, message: Message) -> int:
+        await self._listen()  # the answers arrive there
+        return await self._host(group).publish(self._group_prefix + group, self._serializer.serialize(message))
+
+    async def flush(self) -> None:
+        await self.local.flush()
+        for host in self._hosts:
+            await host.close()
+
+    def _host(self, name: str) -> RedisHost:
+        return self._hosts[_consistent_hash(name, len(self._hosts))]
+
+    def _lock(self, group: str) -> asyncio.Lock:
+        return self._locks.setdefault(group, asyncio.Lock())
+
+    async def _listen(self) -> None:
+        if not self._listening:
+            async with self._lock(self._process_channel):
+                await self._host(self._process_channel).subscribe(self._process_channel)
+                self._listening = True
+
+    async def _empty_outbox(self) -> None:
+        outbox, self._outbox = self._outbox, {}
+        for process_channel, messages in outbox.items():
+            try:
+                await self._host(process_channel).post(process_channel, self._serializer.serialize(messages))
+            except LayerUnavailable:
+                logger.warning("Redis is away: %d messages to %s are lost", len(messages), process_channel)
+
+    def _on_message(self, name: str, data: bytes) -> None:
+        try:
+            message = self._serializer.deserialize(data)
+        except Exception as error:  # msgpack and Fernet have no common base for what they raise on strange bytes
+            logger.warning("a message on %s can't be read (is every process given the same keys?): %r", name, error)
+            return
+        if name == self._process_channel:
+            for channel, single in message:
+                with suppress(ChannelFull):
+                    self.local.put(channel, single)
+        else:
+            self.local.fan_out(name.removeprefix(self._group_prefix), message)

@@ -1,0 +1,195 @@
+"""The sockets of this process, by user. They answer a publisher's roll call with one voice.
+
+The process is one member of a user's group, however many sockets the user has here: it joins with the first and leaves
+with the last. An envelope is matched against all of them in one go, reported once, and handed to those that match.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+from channels.exceptions import ChannelFull
+from redis.exceptions import RedisError
+
+from . import events
+from .delivery import channel_layer
+from .envelopes import Envelope
+from .filters import Filters
+from .layers import LayerUnavailable
+
+logger = logging.getLogger(__name__)
+
+AWAY = (LayerUnavailable, RedisError, OSError)
+PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
+
+
+class Socket(Protocol):
+    """What `Sockets` needs of a consumer."""
+
+    user: str
+    number: int  # in this process
+    filters: Filters
+    awaited: set[str]  # ids of the envelopes that the socket was sent and has not acked
+
+    def deliver(self, envelope: Envelope) -> None: ...
+
+
+class _User:
+    """The sockets of one user, and whether the process is in the user's group."""
+
+    __slots__ = ("joined", "lock", "sockets")
+
+    def __init__(self) -> None:
+        self.sockets: dict[int, Socket] = {}
+        self.joined = False
+        self.lock = asyncio.Lock()
+
+
+class _Awaited(NamedTuple):
+    """An envelope that sockets of this process still have to ack."""
+
+    reply: str  # channel
+    sockets: dict[int, Socket]
+    end: asyncio.TimerHandle
+
+
+class Sockets:
+    """The sockets that live in one event loop (a process has one, but for tests)."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self.channel = ""  # where the process hears of envelopes and probes
+        self.numbers = itertools.count(1)
+        self.users: dict[str, _User] = {}  # by group
+        self.awaited: dict[str, _Awaited] = {}  # by envelope id
+        self._starting = asyncio.Lock()
+        self._receiver: asyncio.Task[None] | None = None
+
+    async def add(self, socket: Socket) -> None:
+        """Returns when envelopes for the user reach the socket. Raises LayerUnavailable."""
+        group = events.group_name(socket.user)
+        user = self.users.setdefault(group, _User())
+        user.sockets[socket.number] = socket
+        try:
+            await self._start()
+            async with user.lock:
+                if not user.joined:
+                    await self.layer.group_add(group, self.channel)
+                    user.joined = True
+        except BaseException as error:
+            await self.remove(socket)
+            if isinstance(error, AWAY):
+                raise LayerUnavailable(repr(error)) from error
+            raise
+
+    async def remove(self, socket: Socket) -> None:
+        """The socket is gone: nothing reaches it from now on, and nobody waits for it."""
+        group = events.group_name(socket.user)
+        user = self.users.get(group)
+        if user is None or user.sockets.pop(socket.number, None) is None:
+            return
+        try:
+            for envelope_id in list(socket.awaited):
+                await self._settle(socket, envelope_id, events.gone(self.channel, socket.number))
+        finally:
+            await self._leave_if_last(group, user)
+
+    async def ack(self, socket: Socket, envelope_id: str, result: str) -> bool:
+        """Pass an ack on. False for one that nobody awaits from this socket: unknown, a second one, late."""
+        if envelope_id not in socket.awaited:
+            return False
+        await self._settle(socket, envelope_id, events.ack(self.channel, socket.number, result))
+        return True
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if self._receiver is None:
+                self.channel = await self.layer.new_channel()
+                self._receiver = asyncio.create_task(self._receive())
+
+    async def _leave_if_last(self, group: str, user: _User) -> None:
+        async with user.lock:
+            if user.joined and not user.sockets:
+                user.joined = False
+                try:
+                    await self.layer.group_discard(group, self.channel)
+                except AWAY as error:
+                    logger.warning("group %s could not be left: %r", group, error)
+            if not user.sockets and self.users.get(group) is user:
+                del self.users[group]
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                event = await self.layer.receive(self.channel)
+            except AWAY as error:
+                logger.warning("the channel layer is away, trying again: %r", error)
+                await asyncio.sleep(PAUSE)
+                continue
+            try:
+                await self._handle(event)
+            except Exception:  # nothing that one event holds may end the delivery of all others
+                logger.exception("an event from the channel layer could not be handled")
+
+    async def _handle(self, event: events.Event) -> None:
+        if event["type"] == events.ENVELOPE:
+            matched = self._fan_out(event)
+            await self._send(event["reply"], events.report(self.channel, matched))
+        elif event["type"] == events.PROBE:
+            await self._send(event["reply"], events.here(self.channel))
+
+    def _fan_out(self, event: events.Event) -> int:
+        """Hand the envelope to the sockets that match. Returns how many they are."""
+        user = self.users.get(event["group"])
+        if user is None or event["id"] in self.awaited:
+            return 0
+        envelope = Envelope(event["id"], event["text"])
+        matched = {
+            number: socket
+            for number, socket in user.sockets.items()
+            if len(socket.filters) and socket.filters.match(envelope.type, envelope.fields)
+        }
+        if matched:
+            end = asyncio.get_running_loop().call_later(event["timeout"], self._forget, envelope.id)
+            self.awaited[envelope.id] = _Awaited(event["reply"], matched, end)
+            for socket in list(matched.values()):
+                socket.awaited.add(envelope.id)
+                socket.deliver(envelope)
+        return len(matched)
+
+    async def _settle(self, socket: Socket, envelope_id: str, answer: events.Event) -> None:
+        """Send the one answer that a socket owes for an envelope."""
+        awaited = self.awaited[envelope_id]
+        socket.awaited.discard(envelope_id)
+        del awaited.sockets[socket.number]
+        if not awaited.sockets:
+            awaited.end.cancel()
+            del self.awaited[envelope_id]
+        await self._send(awaited.reply, answer)
+
+    def _forget(self, envelope_id: str) -> None:
+        """The publisher has stopped waiting: acks are late from now on."""
+        for socket in self.awaited.pop(envelope_id).sockets.values():
+            socket.awaited.discard(envelope_id)
+
+    async def _send(self, channel: str, answer: events.Event) -> None:
+        try:
+            await self.layer.send(channel, answer)
+        except (ChannelFull, *AWAY) as error:
+            logger.warning("an answer to a publisher is lost: %r", error)
+
+
+_of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Sockets] = WeakKeyDictionary()
+
+
+def sockets() -> Sockets:
+    """The sockets of the running event loop."""
+    loop, layer = asyncio.get_running_loop(), channel_layer()
+    found = _of_loop.get(loop)
+    if found is None or found.layer is not layer:
+        found = _of_loop[loop] = Sockets(layer)
+    return found

@@ -1,0 +1,93 @@
+"""Tokens: found in a request, verified, made. Knows nothing of Django; where secrets come from is the keyring's."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import jwt
+
+from . import strictjson
+from .protocol import trim
+
+_jws = jwt.PyJWS(algorithms=["HS256"])
+_scheme = re.compile(r"bearer(?=\s|$)", re.IGNORECASE)
+
+
+class InvalidToken(Exception):
+    """The token is none of ours, expired, or not yet valid. The text says why; it never holds the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A verified token: whom it names, and when it is valid (seconds since the epoch; None: no bound)."""
+
+    user: str
+    expires: float | None = None
+    not_before: float | None = None
+
+    def check(self, now: float, leeway: float = 0) -> None:
+        """Raise InvalidToken unless the token is valid at `now` (RFC 7519: not on or after `exp`, not before `nbf`)."""
+        if self.expires is not None and self.expires <= now - leeway:
+            raise InvalidToken("expired")
+        if self.not_before is not None and self.not_before > now + leeway:
+            raise InvalidToken("not yet valid")
+
+
+def find_token(authorization: str | None, query: str) -> str | None:
+    """The token that a request carries, or None. The header wins; `?token=` counts only when the header is absent."""
+    header = trim(authorization or "")
+    if token := trim(_scheme.sub("", header, count=1)):
+        return token
+    return next((trim(value) for key, value in parse_qsl(query, keep_blank_values=True) if key == "token"), "") or None
+
+
+def decode(token: str, secret: bytes, max_user_length: int) -> Token:
+    """The token, its signature verified but not its times. Raises InvalidToken.
+
+    Only HS256, whatever the header says. Claims other than `userId`, `exp` and `nbf` are nobody's business here,
+    which is why PyJWT verifies the signature and not the claims: it refuses a numeric `sub`, or an `iat` ahead of us.
+    """
+    try:
+        decoded = _jws.decode_complete(token, secret, algorithms=["HS256"])
+        claims = strictjson.members(decoded["payload"])
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
+        raise InvalidToken(type(error).__name__) from None
+    _check_type(decoded["header"])
+    user = trim(_user(claims))
+    if not user:
+        raise InvalidToken("userId is missing, blank or not a string")
+    if len(user) > max_user_length:
+        raise InvalidToken("userId is too long")
+    return Token(user, _time(claims or {}, "exp"), _time(claims or {}, "nbf"))
+
+
+def sign(user: str, secret: str, lifetime: float | None = None, **claims: Any) -> str:
+    """A token for `user` that is valid for `lifetime` seconds, or for ever."""
+    now = int(time.time())
+    times = {"iat": now} if lifetime is None else {"iat": now, "exp": now + int(lifetime)}
+    return jwt.encode({"userId": user, **times, **claims}, secret, algorithm="HS256")
+
+
+def _check_type(header: dict[str, Any]) -> None:
+    given = header.get("typ", "JWT")
+    if not isinstance(given, str) or given.upper() != "JWT":
+        raise InvalidToken("typ is not JWT")
+
+
+def _user(claims: dict[str, strictjson.Raw] | None) -> str:
+    raw = claims and claims.get("userId")
+    return (raw and strictjson.string(raw)) or ""
+
+
+def _time(claims: dict[str, strictjson.Raw], name: str) -> float | None:
+    raw = claims.get(name)
+    if raw is None:
+        return None
+    given = strictjson.value(raw)
+    if not isinstance(given, float):
+        raise InvalidToken(f"{name} is not a number")
+    return given

