@@ -1,12 +1,12 @@
 """The ASGI application: sockets, the fast lane for publishes, and the product's own application for all the rest.
 
-    application = realtime.asgi.application(get_asgi_application())
+application = realtime.asgi.application(get_asgi_application())
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,10 +16,10 @@ from .http import Response, authorization, header, query_string
 from .keyring import keyring
 from .views import BodyTooLarge, PublishRequest, answer
 
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Scope = Any
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]  # (scope, receive, send); frameworks type them differently
 
 WATCH_AFTER = 0.1  # seconds; most publishes have been answered by then and never pay for being watched
 
@@ -116,7 +116,7 @@ class Watch:
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a socket at a path that nobody serves."""
-    if "websocket.http.response" in scope.get("extensions", {}):
+    if "websocket.http.response" in (scope.get("extensions") or {}):
         await Response.error(404, protocol.NOT_FOUND).send(send, "websocket.http.response")
     else:
         await send({"type": "websocket.close"})

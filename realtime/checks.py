@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from .conf import HINTS, MIN_SECRET_BYTES
+from .conf import HINTS, MIN_SECRET_BYTES, Settings
 from .strictjson import DEEPEST
 
 LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300}
@@ -35,19 +36,13 @@ def _check(name: str, value: Any) -> CheckMessage | None:
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
         return Error(
             f"REALTIME[{name!r}] is {type(value).__name__}, not {wanted.__name__}.",
-            hint=f"Write it as in {name} = {_example(name)}.",
+            hint=f"Write it like the default, {getattr(Settings, name)!r}.",
             id="realtime.E003",
         )
-    if wanted in (int, float) and not LEAST.get(name, 0) <= value <= MOST.get(name, value):
+    if isinstance(value, int | float) and not LEAST.get(name, 0) <= value <= MOST.get(name, math.inf):
         hint = f"At least {LEAST.get(name, 0)}" + (f", at most {MOST[name]}." if name in MOST else ".")
         return Error(f"REALTIME[{name!r}] is out of range.", hint=hint, id="realtime.E004")
     return None
-
-
-def _example(name: str) -> str:
-    from .conf import Settings
-
-    return repr(getattr(Settings, name))
 
 
 def _check_secret(given: dict[str, Any]) -> list[CheckMessage]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +25,7 @@ from .tokens import InvalidToken, find_token
 logger = logging.getLogger(__name__)
 
 
-class RealtimeConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+class RealtimeConsumer(AsyncJsonWebsocketConsumer):
     """A socket, from its handshake to its end. Its frames are handled one by one, in the order they came."""
 
     def __init__(self) -> None:
@@ -41,7 +40,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         self._expiry: asyncio.Task[None] | None = None
         self._cut = False
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Run the socket. Unlike the base class this takes no layer channel, and no task, for each message."""
         self.scope, self.base_send = scope, send
         try:
@@ -76,7 +75,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
                 self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))
             logger.info("connect user=%r socket=%d", self.user, self.number)
 
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+    async def websocket_disconnect(self, message: Any) -> None:
         await self.disconnect(message["code"])
         raise StopConsumer
 
@@ -135,7 +134,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 
     async def _refuse(self, response: Response) -> None:
         """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""
-        if "websocket.http.response" in self.scope.get("extensions", {}):
+        if "websocket.http.response" in (self.scope.get("extensions") or {}):
             await response.send(self.base_send, "websocket.http.response")
         else:
             await self.close()

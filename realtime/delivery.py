@@ -87,7 +87,9 @@ async def deliver(user: str, type: str, payload: str | None) -> Outcome:
     except (RedisError, OSError) as error:  # a channel layer of another make
         raise LayerUnavailable(repr(error)) from error
     clients, results = roll_call.client_count, roll_call.results
-    logger.info("publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results))
+    logger.info(
+        "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
+    )
     return Outcome(clients, results)
 
 
@@ -152,5 +154,7 @@ def channel_layer() -> Any:
     """The configured channel layer. Raises ImproperlyConfigured."""
     layer = get_channel_layer(conf.CHANNEL_LAYER)
     if layer is None:
-        raise ImproperlyConfigured(f"CHANNEL_LAYERS has no {conf.CHANNEL_LAYER!r}, which REALTIME['CHANNEL_LAYER'] names")
+        raise ImproperlyConfigured(
+            f"CHANNEL_LAYERS has no {conf.CHANNEL_LAYER!r}, which REALTIME['CHANNEL_LAYER'] names"
+        )
     return layer

@@ -13,7 +13,7 @@ import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from channels.exceptions import ChannelFull
@@ -53,10 +53,10 @@ class Mailbox:
             self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
 
 
-class LocalChannelLayer(BaseChannelLayer):  # type: ignore[misc]
+class LocalChannelLayer(BaseChannelLayer):
     """The channel layer of a single process. Messages are handed over as they are, not copied."""
 
-    extensions = ["groups", "flush"]
+    extensions: ClassVar = ["groups", "flush"]
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         super().__init__(capacity=capacity)
@@ -104,7 +104,7 @@ class LocalChannelLayer(BaseChannelLayer):  # type: ignore[misc]
         if not members:
             self.groups.pop(group, None)
 
-    async def group_send(self, group: str, message: Message) -> int:
+    async def group_send(self, group: str, message: Message) -> int:  # type: ignore[override]
         """How many processes have been reached: 1, or 0 when the group has no members."""
         if group not in self.groups:
             return 0
@@ -128,7 +128,7 @@ class LocalChannelLayer(BaseChannelLayer):  # type: ignore[misc]
                 logger.warning("channel %s is full: a message to group %s is lost", channel, group)
 
 
-class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
+class RedisChannelLayer(BaseChannelLayer):
     """The channel layer of many processes, through Redis pub/sub on one or several hosts.
 
     `hosts` is what channels_redis takes: a list of URLs, (host, port) pairs or dicts of redis-py connection arguments,
@@ -138,7 +138,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
     A layer serves any number of event loops; each counts as a process, with connections of its own.
     """
 
-    extensions = ["groups", "flush"]
+    extensions: ClassVar = ["groups", "flush"]
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class RedisChannelLayer(BaseChannelLayer):  # type: ignore[misc]
     async def group_discard(self, group: str, channel: str) -> None:
         await self.of_loop.group_discard(group, channel)
 
-    async def group_send(self, group: str, message: Message) -> int:
+    async def group_send(self, group: str, message: Message) -> int:  # type: ignore[override]
         """How many processes have been reached: those with members, as Redis counts them. Raises LayerUnavailable."""
         return await self.of_loop.group_send(group, message)
 
@@ -270,7 +270,8 @@ class RedisLoopLayer:
             await host.close()
 
     def _host(self, name: str) -> RedisHost:
-        return self._hosts[_consistent_hash(name, len(self._hosts))]
+        index: int = _consistent_hash(name, len(self._hosts))
+        return self._hosts[index]
 
     def _lock(self, group: str) -> asyncio.Lock:
         return self._locks.setdefault(group, asyncio.Lock())

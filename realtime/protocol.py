@@ -27,7 +27,10 @@ INTERNAL_ERROR = "Internal Server Error"
 
 # What ECMAScript's String.prototype.trim removes: WhiteSpace and LineTerminator. Python's strip() would take
 # U+001C to U+001F and U+0085 too, and leave U+FEFF.
-BLANKS = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+BLANKS = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 
 
 class CloseCode(IntEnum):

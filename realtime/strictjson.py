@@ -27,6 +27,7 @@ def _refuse(constant: str) -> Any:
 
 # A number's value is never looked at: float() takes integers of any length, where int() refuses 5,000 digits.
 _stdlib = json.JSONDecoder(parse_int=float, parse_constant=_refuse)
+_scan_once: Any = _stdlib.scan_once  # type: ignore[attr-defined]  # (text, start) -> (value, end)
 _blanks = re.compile(r"[ \t\n\r]*")
 _string_literal = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _brackets = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -100,9 +101,9 @@ def _members_by_stdlib(source: str) -> dict[str, Raw] | None:
     found: dict[str, Raw] = {}
     position = _skip(source, 0) + 1
     while source[position := _skip(source, position)] != "}":
-        key, position = _stdlib.scan_once(source, position)
+        key, position = _scan_once(source, position)
         start = _skip(source, _skip(source, position) + 1)  # behind the colon
-        _, end = _stdlib.scan_once(source, start)
+        _, end = _scan_once(source, start)
         found[key] = Raw(source[start:end].encode())
         position = _skip(source, end)
         position += source[position] == ","

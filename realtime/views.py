@@ -98,7 +98,8 @@ def _parse(body: bytes) -> tuple[str, str, str | None]:
     if len(user) > conf.MAX_USER_LENGTH:
         raise Refused(400, protocol.USER_TOO_LONG)
     payload = members.get("payload")
-    return user, _trimmed(members, "type") or protocol.DEFAULT_TYPE, payload and strictjson.text(payload)
+    text = None if payload is None else strictjson.text(payload)
+    return user, _trimmed(members, "type") or protocol.DEFAULT_TYPE, text
 
 
 def _trimmed(members: dict[str, strictjson.Raw], name: str) -> str:

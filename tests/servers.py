@@ -109,6 +109,7 @@ def uvicorn(env: Mapping[str, str], application: str = APPLICATION, *arguments: 
     with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env) as server:
         yield server
 
+
 @contextmanager
 def valkey(**config: str) -> Iterator[ValkeyServer]:
     """A Valkey of its own, stopped at the end; `.connection_url` is its address."""

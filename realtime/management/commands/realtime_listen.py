@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import ClientConnection, connect
+
+from realtime.management.remote import add_server_arguments, address, compact, json_text, key_value, make_token
+from realtime.protocol import PONG
+
+
+class Command(BaseCommand):
+    help = "Connect as a user, subscribe, and print each envelope that arrives, one a line. Ctrl-C ends it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", help="the user id")
+        parser.add_argument(
+            "--type", action="append", required=True, dest="types", metavar="TYPE", help="repeat for several types"
+        )
+        parser.add_argument(
+            "--filter",
+            action="append",
+            default=[],
+            type=key_value,
+            dest="fields",
+            metavar="KEY=VALUE",
+            help="a field that the payload must have; repeat for several",
+        )
+        parser.add_argument("--ack", type=json_text, metavar="JSON", help="ack each envelope with this result")
+        parser.add_argument("--count", type=int, metavar="N", help="end after so many envelopes")
+        add_server_arguments(parser)
+
+    def handle(
+        self, *, user: str, types: list[str], fields: list[tuple[str, str]], url: str, token: str | None, **options: Any
+    ) -> None:
+        headers = {"Authorization": f"Bearer {token or make_token(user)}"}
+        filters = [{**dict(fields), "type": type} for type in types]
+        target = address(url, "ws")
+        try:
+            with connect(target, additional_headers=headers, compression=None, max_size=None) as socket:
+                socket.send(compact({"type": "subscribe", "filters": filters}))
+                socket.send("ping")
+                self.stderr.write(f"connecting to {target}")
+                self._listen(socket, user, options["ack"], options["count"])
+        except KeyboardInterrupt:
+            self.stderr.write("")
+        except ConnectionClosed as error:
+            raise CommandError(f"the server closed the socket: {error}") from None
+        except (OSError, InvalidHandshake) as error:
+            raise CommandError(f"no socket to {target}: {error}") from None
+
+    def _listen(self, socket: ClientConnection, user: str, ack: str | None, count: int | None) -> None:
+        while count is None or count > 0:
+            text = str(socket.recv(decode=True))
+            if text == PONG:
+                self.stderr.write(self.style.SUCCESS(f"listening as {user!r}, Ctrl-C ends it"))
+                continue
+            self.stdout.write(text)
+            self.stdout.flush()
+            if ack is not None:
+                envelope_id = compact(json.loads(text)["envelopeId"])
+                socket.send(f'{{"type":"ack","envelopeId":{envelope_id},"result":{ack}}}')
+            count = None if count is None else count - 1
