@@ -1,0 +1,41 @@
+"""ASGI application: the site, and at `/counts` how much the process holds of all that must not pile up."""
+
+import asyncio
+import gc
+from typing import Any
+
+from hopeflow_site.asgi import application as site
+from realtime.delivery import channel_layer
+from realtime.envelopes import Envelope
+from realtime.http import Response
+from realtime.layers import Mailbox, RedisChannelLayer
+from realtime.management.remote import compact
+from realtime.rollcall import RollCall
+from realtime.sockets import sockets
+
+
+def counts() -> dict[str, int]:
+    layer = channel_layer()
+    local = layer.of_loop.local if isinstance(layer, RedisChannelLayer) else layer
+    gc.collect()
+    kinds = [type(thing) for thing in gc.get_objects()]
+    return {
+        "users": len(sockets().users),
+        "awaited": len(sockets().awaited),
+        "channels": len(local.channels),
+        "groups": len(local.groups),
+        "outbox": len(layer.of_loop._outbox) if isinstance(layer, RedisChannelLayer) else 0,
+        "locks": len(layer.of_loop._locks) if isinstance(layer, RedisChannelLayer) else 0,
+        "subscribed": len(layer.of_loop._hosts[0]._subscribed) if isinstance(layer, RedisChannelLayer) else 0,
+        "tasks": len(asyncio.all_tasks()),
+        "mailboxes": kinds.count(Mailbox),
+        "roll calls": kinds.count(RollCall),
+        "envelopes": kinds.count(Envelope),
+    }
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http" and scope["path"] == "/counts":
+        await Response(200, compact(counts())).send(send)
+    else:
+        await site(scope, receive, send)
