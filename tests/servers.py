@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -113,5 +114,11 @@ def uvicorn(env: Mapping[str, str], application: str = APPLICATION, *arguments: 
 @contextmanager
 def valkey(**config: str) -> Iterator[ValkeyServer]:
     """A Valkey of its own, stopped at the end; `.connection_url` is its address."""
-    with ValkeyServer(config=config or None) as server:
+    with ValkeyServer(port=free_port(), config=config or None) as server:
         yield server
+
+
+def free_port() -> int:
+    """A port that nobody listens on. Valkey's own search begins at the same port in every worker."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])

