@@ -7,4 +7,12 @@ process that has sockets of the user, `sockets` matches it (`filters`), reports 
 consumers (`consumers`), which send it. What the clients send back is read by `protocol`; an ack goes the same way
 back, `consumers` → `sockets` → the reply channel, where `rollcall` counts, and `delivery` answers as soon as there is
 nobody left to wait for.
+
+Python code of the product publishes without HTTP: `realtime.publish(user, type, payload)`, or `apublish` where it is
+async.
 """
+
+from .delivery import ABSENT, Delivered, apublish, publish
+from .redishost import LayerUnavailable
+
+__all__ = ["ABSENT", "Delivered", "LayerUnavailable", "apublish", "publish"]

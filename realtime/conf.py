@@ -36,7 +36,7 @@ class Settings:
     MAX_BODY_BYTES: int = 4 * 1024 * 1024
     """A larger request body is answered with 413."""
     MAX_FRAME_BYTES: int = 1024 * 1024
-    """A larger frame is ignored. Daphne closes the socket with 1009 at 1 MiB, unless its own flag says otherwise."""
+    """A larger frame is ignored. Servers have a limit of their own, at which they end the socket."""
     MAX_JSON_DEPTH: int = 512
     """Levels of arrays and objects in a body (else 400) or a frame (else ignored). At most 700."""
     MAX_FILTERS: int = 5000

@@ -130,7 +130,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         if self._writer is not None:
             self._writer.cancel()
         await self._sockets.remove(self)
-        await self.close(code)
+        await self.close(int(code))  # autobahn takes no subclass of int
 
     async def _refuse(self, response: Response) -> None:
         """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""

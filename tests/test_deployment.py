@@ -1,0 +1,120 @@
+"""docker-compose.yml, Dockerfile and deploy/nginx.conf agree with one another and with the code."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+import yaml
+
+from realtime.conf import Settings
+from tests.servers import ROOT, Server, daphne, environment
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+REPLICAS = {name: service for name, service in SERVICES.items() if "build" in service}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+COMMAND: list[str] = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[0])
+PORT = COMMAND[COMMAND.index("-p") + 1]
+NGINX = (ROOT / "deploy/nginx.conf").read_text()
+
+each_replica = pytest.mark.parametrize("replica", REPLICAS.values(), ids=REPLICAS.keys())
+
+
+def test_replicas() -> None:
+    """The same image runs at least twice."""
+    first, *others = REPLICAS.values()
+    assert others
+    assert all(other == first for other in others)
+
+
+@each_replica
+def test_variables(replica: dict[str, Any]) -> None:
+    """Every environment variable is one that the site's settings read."""
+    settings = ast.parse((ROOT / "hopeflow_site/settings.py").read_text())
+    read = {node.value for node in ast.walk(settings) if isinstance(node, ast.Constant)}
+    assert set(replica["environment"]) <= read
+
+
+@each_replica
+@pytest.mark.parametrize("secret", ["JWT_SECRET", "DJANGO_SECRET_KEY"])
+def test_secrets(replica: dict[str, Any], secret: str) -> None:
+    """Compose refuses to start without the secrets, and none stands in the file."""
+    assert re.fullmatch(rf"\$\{{{secret}:\?[^}}]+\}}", replica["environment"][secret])
+
+
+@each_replica
+def test_redis(replica: dict[str, Any]) -> None:
+    """Every process is told the address of the Redis beside it."""
+    host = re.fullmatch(r"redis://(\w+):6379/0", replica["environment"]["REDIS_URL"])
+    assert host is not None
+    assert host[1] in SERVICES
+
+
+@each_replica
+def test_healthcheck(replica: dict[str, Any]) -> None:
+    """The health check passes while the service answers, and fails when it does not."""
+    kind, _, *arguments = replica["healthcheck"]["test"]
+    assert kind == "CMD"
+
+    def check(server: Server) -> int:
+        own = [argument.replace(f"http://127.0.0.1:{PORT}", server.url) for argument in arguments]
+        return subprocess.run([sys.executable, *own], stderr=subprocess.DEVNULL).returncode
+
+    with daphne(environment()) as server:
+        assert check(server) == 0
+    assert check(server) != 0
+
+
+def test_upstreams() -> None:
+    """nginx balances exactly the processes that Compose starts, on the port that Daphne listens on."""
+    assert sorted(re.findall(r"^ *server ([\w.:-]+);", NGINX, re.MULTILINE)) == sorted(
+        f"{name}:{PORT}" for name in REPLICAS
+    )
+    assert set(SERVICES["nginx"]["depends_on"]) == set(REPLICAS)
+
+
+def test_nginx_mount() -> None:
+    """nginx gets the file that the tests run, and its port is the one that is published."""
+    source, target, mode = SERVICES["nginx"]["volumes"][0].split(":")
+    assert (ROOT / source).samefile(ROOT / "deploy/nginx.conf")
+    assert (target, mode) == ("/etc/nginx/nginx.conf", "ro")
+    published = SERVICES["nginx"]["ports"][0].split(":")[1]
+    assert re.findall(r"listen (\d+);", NGINX) == [published]
+
+
+def test_body_bounds() -> None:
+    """nginx lets a body pass that is slightly larger than the service takes, so that the service answers it."""
+    megabytes = re.findall(r"client_max_body_size (\d+)m;", NGINX)
+    assert Settings.MAX_BODY_BYTES < int(megabytes[0]) * 2**20 <= 2 * Settings.MAX_BODY_BYTES
+
+
+def test_images() -> None:
+    """Every image that is pulled has a version in its tag."""
+    pulled = [service["image"] for service in SERVICES.values() if "build" not in service]
+    for image in [*pulled, *re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)]:
+        assert re.fullmatch(r"[\w/.-]+:\d+\.\d+[\w.-]*", image), image
+
+
+def test_copies() -> None:
+    """The Dockerfile copies what exists, and .dockerignore lets it through and hardly anything else."""
+    copied = {path for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE) for path in line.split()[:-1]}
+    assert all((ROOT / path).exists() for path in copied)
+    patterns = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert patterns[0] == "*"
+    assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == copied
+
+
+def test_command() -> None:
+    """The container runs Daphne, with the application that the site has, and not as root."""
+    assert COMMAND[0] == "daphne"
+    module, name = COMMAND[-1].split(":")
+    assert callable(getattr(import_module(module), name))
+    assert re.search(r"^USER (?!root)\w+$", DOCKERFILE, re.MULTILINE)
+    assert f"EXPOSE {PORT}" in DOCKERFILE

@@ -1,0 +1,197 @@
+"""A real nginx with deploy/nginx.conf, in front of real Daphne processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from realtime.protocol import BODY_TOO_LARGE
+from tests.clients import NOBODY, Service, answered, service_of, token
+from tests.servers import APPLICATION, ROOT, Server, daphne, environment, running, valkey
+
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+CHAT = {"type": "chat"}
+
+pytestmark = pytest.mark.xdist_group("nginx")
+
+
+@contextmanager
+def nginx(folder: Path, port: int, *upstreams: str) -> Iterator[Server]:
+    """nginx with the project's configuration, addresses replaced. The access log is part of the server's log."""
+    if NGINX is None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("nginx is not installed: apt-get install nginx-light")
+    temporary = "".join(f"{kind}_temp_path temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    configuration = (ROOT / "deploy/nginx.conf").read_text()
+    for old, new in {
+        "listen 80;": f"listen 127.0.0.1:{port};",
+        "server web1:8000;": f"server {upstreams[0]};",
+        "server web2:8000;": f"server {upstreams[1]};",
+        "\nhttp {": "\nhttp {" + temporary,
+    }.items():
+        assert configuration.count(old) == 1, old
+        configuration = configuration.replace(old, new)
+    path = folder / "nginx.conf"
+    path.write_text(configuration)
+    # The second error log, at a level that says when it has started, is beside the one for requests.
+    directives = "daemon off; user root; pid nginx.pid; error_log stderr notice;"
+    command = [NGINX, "-p", str(folder), "-e", "stderr", "-c", str(path), "-g", directives]
+    with running(command, r"start worker process (\d+)", {}) as server:
+        yield replace(server, url=f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[list[Server]]:
+    """Two Daphne processes on one Valkey, which believe their proxy as the Dockerfile's do."""
+    with valkey() as redis:
+        process = partial(daphne, environment(REDIS_URL=redis.connection_url), APPLICATION, "--proxy-headers")
+        with process() as one, process() as two:
+            yield [one, two]
+
+
+@pytest.fixture(scope="module")
+def server(
+    processes: list[Server], tmp_path_factory: pytest.TempPathFactory, unused_tcp_port_factory: Callable[[], int]
+) -> Iterator[Server]:
+    upstreams = [address(process) for process in processes]
+    with nginx(tmp_path_factory.mktemp("nginx"), unused_tcp_port_factory(), *upstreams) as server:
+        yield server
+
+
+@pytest.fixture
+async def service(server: Server) -> AsyncIterator[Service]:
+    async with service_of([server], refusal=403) as service:
+        yield service
+
+
+def address(server: Server) -> str:
+    return server.url.removeprefix("http://")
+
+
+async def logged(text: str, *servers: Server) -> str:
+    """The logs, as soon as they hold `text`: a line about a request may be written after its answer."""
+    async with asyncio.timeout(10):
+        while text not in (log := "".join(server.log for server in servers)):
+            await asyncio.sleep(0.02)
+    return log
+
+
+async def test_envelopes_and_acks(service: Service, server: Server, processes: list[Server]) -> None:
+    """Sockets that nginx spread over both processes get the envelope, and the publisher gets all of their acks."""
+    async with (
+        service.connect("ann", CHAT) as one,
+        service.connect("ann", CHAT, path="/connect") as two,
+    ):
+        publish = service.begin("ann", "chat", '{"text":"hello"}')
+        envelopes = [await one.envelope(), await two.envelope()]
+        assert [envelope.payload for envelope in envelopes] == ['{"text":"hello"}'] * 2
+        await one.ack(envelopes[0], '"seen"')
+        await two.ack(envelopes[1], '"seen"')
+        assert await publish == answered(2, '"seen"', '"seen"')
+    log = await logged('"GET /connect" 101', server)
+    assert all(address(process) in log for process in processes)
+
+
+async def test_refusals(service: Service) -> None:
+    """A refused token is answered as the service answers it: 401 for a publish, a refused handshake for a socket."""
+    response = await service.request("POST", content="{}")
+    assert (response.status_code, response.json()) == (401, {"error": "Unauthorized"})
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert not await service.admits("socket", "Authorization: Bearer nonsense")
+
+
+@pytest.mark.parametrize("size", [4 * 2**20 + 1, 6 * 2**20], ids=["the service's bound", "nginx's bound"])
+async def test_a_large_body(service: Service, size: int) -> None:
+    """A body above the bound is answered with 413 and JSON, whoever refuses it."""
+    response = await service.post(b" " * size)
+    assert response.status_code == 413
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert response.json() == {"error": BODY_TOO_LARGE}
+
+
+async def test_a_body_of_megabytes(service: Service) -> None:
+    """A body just below the bound passes."""
+    assert await service.publish("nobody", payload=f'"{"x" * (4 * 2**20 - 100)}"') == NOBODY
+
+
+async def test_no_token_in_the_log(service: Service, server: Server) -> None:
+    """A token in the query or in a referrer is in no line of nginx's logs."""
+    secret = token("logged")
+    assert await service.admits("socket", f"Referer: http://example.com/?token={secret}", query=f"?token={secret}")
+    response = await service.request("POST", f"/publish?token={secret}", content="")
+    assert response.status_code == 415
+    log = await logged('"POST /publish" 415', server)
+    assert secret not in log
+
+
+async def test_forged_addresses(service: Service, processes: list[Server]) -> None:
+    """What a client claims about its own address does not reach Daphne."""
+    await service.request("GET", "/forged", x_forwarded_for="203.0.113.7", x_forwarded_port="1")
+    assert "203.0.113.7" not in await logged('"GET /forged" 404', *processes)
+
+
+async def test_a_process_is_down(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+    """While one process cannot be reached, every publish is answered by the other."""
+    with daphne(environment()) as process:
+        down = f"127.0.0.1:{unused_tcp_port_factory()}"
+        with nginx(tmp_path, unused_tcp_port_factory(), down, address(process)) as server:
+            async with service_of([server], refusal=403) as service:
+                assert [await service.publish("nobody") for _ in range(4)] == [NOBODY] * 4
+
+
+async def test_connections_are_kept(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+    """Publishes that follow one another go through one connection from nginx to Daphne."""
+    connections = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        with suppress(asyncio.IncompleteReadError):
+            while b"Connection: close" not in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as upstream,
+        through_nginx(tmp_path, unused_tcp_port_factory(), upstream) as (service, _),
+    ):
+        statuses = [(await service.request("POST")).status_code for _ in range(3)]
+        for connection in connections:
+            connection.close()
+            await connection.wait_closed()
+        assert (statuses, len(connections)) == ([204] * 3, 1)
+
+
+async def test_a_publish_is_sent_once(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+    """A publish that a process took and never answered goes to no second one; its token is in no error message."""
+    requests = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async with (
+        await asyncio.start_server(hang_up, "127.0.0.1", 0) as upstream,
+        through_nginx(tmp_path, unused_tcp_port_factory(), upstream) as (service, server),
+    ):
+        secret = token("a publisher")
+        response = await service.request("POST", f"/publish?token={secret}")
+        assert (response.status_code, response.json()) == (502, {"error": "No answer from the service"})
+        assert len(requests) == 1
+        assert secret not in await logged('"POST /publish" 502', server)
+
+
+@asynccontextmanager
+async def through_nginx(folder: Path, port: int, upstream: asyncio.Server) -> AsyncIterator[tuple[Service, Server]]:
+    """nginx in front of a stand-in for both processes."""
+    address = "127.0.0.1:{1}".format(*upstream.sockets[0].getsockname())
+    with nginx(folder, port, address, address) as server:
+        async with service_of([server], refusal=403) as service:
+            yield service, server
