@@ -37,7 +37,6 @@ class CloseCode(IntEnum):
     """Why the server closed a socket. 4000 to 4499: connect again; 4500 to 4999: do not, it would end the same way."""
 
     TOKEN_EXPIRED = 4001  # only with CLOSE_AT_EXP: connect again with a fresh token
-    UNAVAILABLE = 4002  # the channel layer is away (a server that can say it refuses the handshake with 503)
     TOO_MANY_FILTERS = 4501  # MAX_FILTERS
 
 

@@ -1,0 +1,133 @@
+"""The README is true: its commands are run, its snippets are used as they stand, its tables agree with the code."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.conf import Settings
+from realtime.protocol import CloseCode
+
+from .clients import service_of, token
+from .servers import ROOT, Server, daphne, environment, running
+
+README = (ROOT / "README.md").read_text()
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+COMMANDS = [line for kind, block in BLOCKS if kind == "console" for line in block.splitlines()]
+ANSWER = '{"clientCount":1,"results":["displayed"]}'
+
+
+def command(start: str) -> str:
+    """The one command of the README that begins so."""
+    found: str
+    (found,) = [line for line in COMMANDS if line.startswith(start)]
+    return found
+
+
+def here(text: str, server: Server) -> str:
+    """A command or snippet of the README with this interpreter and the address of this server."""
+    text = text.replace(".venv/bin/python", sys.executable).replace("http://127.0.0.1:8000", server.url)
+    return text.replace("ws://127.0.0.1:8000", server.ws_url)
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    """Here, or in the tests of the Makefile (`make run`), or by being the way the tests are run (`make test`)."""
+    run_here = (".venv/bin/python manage.py realtime_", "TOKEN=$(", "curl ", "daphne ", "python -m benchmarks")
+    elsewhere = ("make run", "make test", "make bench")
+    assert [line for line in COMMANDS if not line.startswith(run_here + elsewhere)] == []
+
+
+async def test_a_minute_to_a_delivered_envelope() -> None:
+    """The commands of that section, pasted into a shell."""
+    with daphne(environment()) as server:
+
+        async def shell(line: str) -> asyncio.subprocess.Process:
+            return await asyncio.create_subprocess_shell(
+                here(line, server), cwd=ROOT, env={"PATH": "/usr/bin:/bin", **environment()}, stdout=PIPE, stderr=PIPE
+            )
+
+        url = f" --url {server.url}"
+        listener = await shell("exec " + command(".venv/bin/python manage.py realtime_listen") + url)
+        assert listener.stdout is not None
+        assert listener.stderr is not None
+        async with asyncio.timeout(30):
+            while b"listening" not in await listener.stderr.readline():
+                pass
+            publish = await shell(command(".venv/bin/python manage.py realtime_publish") + url)
+            assert (await publish.communicate())[0].decode().strip() == ANSWER
+            assert json.loads(await listener.stdout.readline())["payload"] == {"text": "hello"}
+            by_hand = await shell(f"{command('TOKEN=')}; {command('curl ')}")
+            assert (await by_hand.communicate())[0].decode().strip() == ANSWER
+        listener.kill()
+        await listener.communicate()
+
+
+async def test_the_browser_snippet_gets_an_envelope_and_acks_it() -> None:
+    (snippet,) = [block for kind, block in BLOCKS if kind == "js"]
+    with daphne(environment()) as server:
+        script = f"const token = {json.dumps(token('ann'))};\n{here(snippet, server)}"
+        node = await asyncio.create_subprocess_exec("node", "--experimental-websocket", "-e", script, stdout=PIPE)
+        async with service_of([server], 403) as service, asyncio.timeout(30):
+            while await service.publish("ann", "chat_message", '{"text":"hello"}') != ANSWER:
+                await asyncio.sleep(0.05)
+        node.kill()
+        out, _ = await node.communicate()
+        assert out.decode().splitlines()[0] == "hello"
+
+
+def run(*arguments: str, **options: Any) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, **options)
+
+
+async def test_the_embedding_snippets_work_in_a_new_project(tmp_path: Path) -> None:
+    """What `startproject` makes, plus the README's lines as they stand."""
+    run("-m", "django", "startproject", "product", str(tmp_path))
+    settings, asgi = tmp_path / "product/settings.py", tmp_path / "product/asgi.py"
+    for title, file, before in (("# settings.py", settings, "import os\n"), ("# asgi.py", asgi, "")):
+        (block,) = [block for kind, block in BLOCKS if kind == "python" and block.startswith(title)]
+        file.write_text(before + file.read_text() + "\n" + block)
+    env = environment(DJANGO_SETTINGS_MODULE="product.settings", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    run("manage.py", "check", "--fail-level", "WARNING", cwd=tmp_path, env=env)
+    with daphne(env, "product.asgi:application") as server:
+        async with service_of([server], 403) as service, service.connect("ann", {"type": "t"}) as socket:
+            await service.deliver(socket, "ann", "t", result='"displayed"')
+            assert (await service.request("GET", "/admin/login/")).status_code == 200
+
+
+def test_the_other_python_snippets_are_python() -> None:
+    for kind, block in BLOCKS:
+        if kind == "python":
+            ast.parse(block)
+
+
+def test_the_server_command_serves_the_site() -> None:
+    line = command("daphne ").replace("8000", "0")
+    with running([f"{Path(sys.executable).parent}/{line.split()[0]}", *line.split()[1:]], r":(\d+)\n", environment()):
+        pass
+
+
+def test_the_table_of_settings_says_what_the_code_says() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `(.*?)` \| (.+) \|$", README, re.MULTILINE)
+    said = {name: ast.literal_eval(default) for name, default, _ in rows}
+    assert said == {name: getattr(Settings, name) for name in Settings.__annotations__}
+
+
+def test_the_table_of_close_codes_says_what_the_code_says() -> None:
+    rows = re.findall(r"^\| (4\d{3}) \| ([A-Z_]+) \|", PROTOCOL, re.MULTILINE)
+    assert {name: int(code) for code, name in rows} == {code.name: int(code) for code in CloseCode}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/protocol.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
+        assert target.startswith("http") or ((ROOT / name).parent / target).exists(), target
