@@ -28,7 +28,7 @@ def nginx(folder: Path, port: int, *upstreams: str) -> Iterator[Server]:
     """nginx with the project's configuration, addresses replaced. The access log is part of the server's log."""
     if NGINX is None:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("nginx is not installed: apt-get install nginx-light")
+        give_up("nginx is not installed: apt-get install nginx")
     temporary = "".join(f"{kind}_temp_path temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     configuration = (ROOT / "deploy/nginx.conf").read_text()
     for old, new in {

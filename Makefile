@@ -1,0 +1,79 @@
+# `make run` and `make test` do all their own set-up, and do it again only when what they need has changed.
+
+PYTHON ?= python3
+# Not ?=, since some shells export a HOST of their own.
+HOST = 127.0.0.1
+PORT ?= 8000
+
+python := .venv/bin/python
+url := http://$(subst 0.0.0.0,127.0.0.1,$(HOST)):$(PORT)
+options := $(if $(filter http://127.0.0.1:8000,$(url)),, --url $(url))
+
+define what_to_try
+Try it, in two more terminals in this folder, once the last line below says that it listens:
+
+  .venv/bin/python manage.py realtime_listen ann --type chat_message --ack '"displayed"'$(options)
+  .venv/bin/python manage.py realtime_publish ann --type chat_message --payload '{"text":"hello"}'$(options)
+
+endef
+export what_to_try
+
+define port_is_free
+import errno, socket, sys
+try:
+    socket.create_server(("$(HOST)", $(PORT))).close()
+except OSError as error:
+    in_use = error.errno == errno.EADDRINUSE
+    sys.exit("$(HOST):$(PORT) is in use. Take another port, as in: make run PORT=8001" if in_use else str(error))
+endef
+export port_is_free
+
+define env_file
+from secrets import token_urlsafe
+print(f"JWT_SECRET={token_urlsafe(48)}\nDJANGO_SECRET_KEY={token_urlsafe(48)}\nDJANGO_DEBUG=true")
+endef
+export env_file
+
+.PHONY: help run test bench nginx
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run    start the service on http://127.0.0.1:8000 (other: make run HOST=0.0.0.0 PORT=8001)"
+	@echo "make test   ruff, mypy and all tests"
+	@echo "make bench  the benchmarks"
+
+run: .venv/run.stamp .env
+	@$(PYTHON) -c "$$port_is_free"
+	@$(python) manage.py migrate --verbosity 0
+	@printf '%s\n' "$$what_to_try"
+	@exec $(python) -m daphne -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
+
+test: .venv/dev.stamp nginx
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	$(python) -m pytest -n 2 --dist loadgroup
+
+bench: .venv/dev.stamp
+	$(python) -m benchmarks
+
+.venv/run.stamp: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("It needs Python 3.11: make PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	$(python) -m pip install --quiet --requirement requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt .venv/run.stamp
+	$(python) -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+.env:
+	@umask 077 && $(PYTHON) -c "$$env_file" > $@
+	@echo "Wrote new secrets to .env"
+
+# For tests/test_nginx.py, which says what it misses where nginx cannot be had.
+nginx:
+	@PATH="$$PATH:/usr/sbin"; command -v nginx > /dev/null || test "$$(id -u)" != 0 || { \
+		apt-get update --quiet && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends nginx; \
+	} || true
