@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from asgiref.sync import async_to_sync
-from channels.exceptions import ChannelFull
-from channels.layers import get_channel_layer
-from django.core.exceptions import ImproperlyConfigured
-from redis.exceptions import RedisError
 
 from . import events
+from .channellayer import AWAY, Inbox, channel_layer, post, reply_channel
 from .conf import conf
 from .envelopes import Envelope
 from .layers import LayerUnavailable
@@ -78,23 +74,19 @@ async def deliver(user: str, type: str, payload: str | None) -> Outcome:
     group, envelope = events.group_name(user), Envelope.new(user, type, payload)
     roll_call = RollCall()
     try:
-        async with _reply_channel(layer) as (reply, inbox):
+        async with reply_channel(layer) as (reply, inbox):
             event = events.envelope_event(group, envelope, reply, conf.ACK_TIMEOUT)
             reached = await layer.group_send(group, event)
             if reached is not None:
                 roll_call.reached(reached)
             await _collect(roll_call, inbox, layer, reply, conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT)
-    except (RedisError, OSError) as error:  # a channel layer of another make
+    except AWAY as error:
         raise LayerUnavailable(repr(error)) from error
     clients, results = roll_call.client_count, roll_call.results
     logger.info(
         "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
     )
     return Outcome(clients, results)
-
-
-class Inbox(Protocol):
-    async def get(self) -> events.Event: ...
 
 
 async def _collect(roll_call: RollCall, inbox: Inbox, layer: Any, reply: str, first_check: float) -> None:
@@ -112,49 +104,4 @@ async def _collect(roll_call: RollCall, inbox: Inbox, layer: Any, reply: str, fi
         if not roll_call.complete:
             check = min(loop.time() + conf.REPORT_TIMEOUT, deadline)
             for process in roll_call.check():
-                with suppress(ChannelFull):
-                    await layer.send(process, events.probe_event(reply))
-
-
-def _reply_channel(layer: Any) -> AbstractAsyncContextManager[tuple[str, Inbox]]:
-    """The name of a channel for the answers to one envelope, and what comes in there. It ends with the block."""
-    if hasattr(layer, "reply_channel"):
-        return _as_async(layer.reply_channel())
-    return _foreign_reply_channel(layer)
-
-
-@asynccontextmanager
-async def _as_async(manager: Any) -> AsyncIterator[tuple[str, Inbox]]:
-    with manager as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def _foreign_reply_channel(layer: Any) -> AsyncIterator[tuple[str, Inbox]]:
-    """The same on a layer of another make. A task stands in `receive` all the time, since some layers end a channel
-    when a `receive` is cancelled, as a timeout does, and others keep it for ever when none is.
-    """
-    name = await layer.new_channel()
-    inbox: asyncio.Queue[events.Event] = asyncio.Queue()
-
-    async def pump() -> None:
-        while True:
-            inbox.put_nowait(await layer.receive(name))
-
-    task = asyncio.create_task(pump())
-    try:
-        await asyncio.sleep(0)  # let it reach `receive`
-        yield name, inbox
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-def channel_layer() -> Any:
-    """The configured channel layer. Raises ImproperlyConfigured."""
-    layer = get_channel_layer(conf.CHANNEL_LAYER)
-    if layer is None:
-        raise ImproperlyConfigured(
-            f"CHANNEL_LAYERS has no {conf.CHANNEL_LAYER!r}, which REALTIME['CHANNEL_LAYER'] names"
-        )
-    return layer
+                post(layer, process, events.probe_event(reply))

@@ -84,6 +84,10 @@ class LocalChannelLayer(BaseChannelLayer):
         """Raises ChannelFull. A message to a channel that has ended is forgotten."""
         self.put(channel, message)
 
+    def post(self, channel: str, message: Message) -> None:
+        """`send` without waiting. Raises ChannelFull."""
+        self.put(channel, message)
+
     async def receive(self, channel: str) -> Message:
         """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
         mailbox = self.channels.get(channel)
@@ -176,8 +180,16 @@ class RedisChannelLayer(BaseChannelLayer):
             yield opened
 
     async def send(self, channel: str, message: Message) -> None:
-        """Raises ChannelFull for a channel of this process. A message to a channel that has ended is forgotten."""
-        await self.of_loop.send(channel, message)
+        """Returns when Redis has handed it on. A message to a channel that has ended is forgotten.
+
+        Raises ChannelFull for a channel of this process, LayerUnavailable.
+        """
+        if sent := self.of_loop.post(channel, message):
+            await asyncio.shield(sent)  # others wait for it too
+
+    def post(self, channel: str, message: Message) -> None:
+        """`send` without waiting: what can't be sent is logged. Raises ChannelFull for a channel of this process."""
+        self.of_loop.post(channel, message)
 
     async def receive(self, channel: str) -> Message:
         """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
@@ -217,29 +229,28 @@ class RedisLoopLayer:
         self._hosts = [RedisHost(host, self._on_message) for host in layer.hosts]
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._outbox: dict[str, list[tuple[str, Message]]] = {}
+        self._sending: asyncio.Task[None] | None = None
         self._listening = False
 
     async def new_channel(self, prefix: str) -> str:
         await self._listen()
         return await self.local.new_channel(prefix)
 
-    async def send(self, channel: str, message: Message) -> None:
+    def post(self, channel: str, message: Message) -> asyncio.Task[None] | None:
         """Hand a message over in this process; to another it leaves after this turn of the event loop.
 
-        All that one turn sends to a process travels as one Redis message: the acks of a fan-out, say. The first that
-        puts something into the outbox takes it to Redis.
+        All that one turn sends to a process travels as one Redis message: the acks of a fan-out, say. Returns the task
+        that sends it, None when there is nothing left to do.
         """
         process = channel.partition("!")[0].rpartition(".")[2]
         if process == self.local.process:
             self.local.put(channel, message)
-            return
-        first = not self._outbox
+            return None
+        if not self._outbox:
+            self._sending = asyncio.create_task(self._empty_outbox())
+            self._sending.add_done_callback(_look_at_exception)
         self._outbox.setdefault(self._process_prefix + process, []).append((channel, message))
-        if first:
-            try:
-                await asyncio.sleep(0)
-            finally:
-                await self._empty_outbox()
+        return self._sending
 
     async def group_add(self, group: str, channel: str) -> None:
         async with self._lock(group):
@@ -284,11 +295,16 @@ class RedisLoopLayer:
 
     async def _empty_outbox(self) -> None:
         outbox, self._outbox = self._outbox, {}
-        for process_channel, messages in outbox.items():
-            try:
-                await self._host(process_channel).post(process_channel, self._serializer.serialize(messages))
-            except LayerUnavailable:
-                logger.warning("Redis is away: %d messages to %s are lost", len(messages), process_channel)
+        mails = [self._send_mail(process_channel, messages) for process_channel, messages in outbox.items()]
+        # All set off at once: the mail of the next turn must not overtake one of these.
+        await (mails[0] if len(mails) == 1 else asyncio.gather(*mails))
+
+    async def _send_mail(self, process_channel: str, messages: list[tuple[str, Message]]) -> None:
+        try:
+            await self._host(process_channel).publish(process_channel, self._serializer.serialize(messages))
+        except LayerUnavailable:
+            logger.warning("Redis is away: %d messages to %s are lost", len(messages), process_channel)
+            raise
 
     def _on_message(self, name: str, data: bytes) -> None:
         try:
@@ -302,3 +318,9 @@ class RedisLoopLayer:
                     self.local.put(channel, single)
         else:
             self.local.fan_out(name.removeprefix(self._group_prefix), message)
+
+
+def _look_at_exception(task: asyncio.Task[None]) -> None:
+    """It has been logged where it was raised; whoever waits for the task gets it."""
+    if not task.cancelled():
+        task.exception()

@@ -96,11 +96,6 @@ class RedisHost:
         count: int = await _answer(publisher.send("PUBLISH", name, data))
         return count
 
-    async def post(self, name: str, data: bytes) -> None:
-        """Publish without waiting for the answer. Raises LayerUnavailable."""
-        _, publisher = await self._connected()
-        await publisher.send("PUBLISH", name, data)
-
     async def subscribe(self, name: str) -> None:
         """Returns when Redis has confirmed. Raises LayerUnavailable."""
         listener, _ = await self._connected()

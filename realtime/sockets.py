@@ -12,18 +12,14 @@ import logging
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from channels.exceptions import ChannelFull
-from redis.exceptions import RedisError
-
 from . import events
-from .delivery import channel_layer
+from .channellayer import AWAY, channel_layer, post, send
 from .envelopes import Envelope
 from .filters import Filters
 from .layers import LayerUnavailable
 
 logger = logging.getLogger(__name__)
 
-AWAY = (LayerUnavailable, RedisError, OSError)
 PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 
 
@@ -94,15 +90,18 @@ class Sockets:
             return
         try:
             for envelope_id in list(socket.awaited):
-                await self._settle(socket, envelope_id, events.gone(self.channel, socket.number))
+                post(self.layer, self._settle(socket, envelope_id), events.gone(self.channel, socket.number))
         finally:
             await self._leave_if_last(group, user)
 
     async def ack(self, socket: Socket, envelope_id: str, result: str) -> bool:
-        """Pass an ack on. False for one that nobody awaits from this socket: unknown, a second one, late."""
+        """Pass an ack on, and wait until it has been: the socket's next frame comes after it, whoever sees both.
+
+        False for one that nobody awaits from this socket: unknown, a second one, late.
+        """
         if envelope_id not in socket.awaited:
             return False
-        await self._settle(socket, envelope_id, events.ack(self.channel, socket.number, result))
+        await send(self.layer, self._settle(socket, envelope_id), events.ack(self.channel, socket.number, result))
         return True
 
     async def _start(self) -> None:
@@ -131,16 +130,15 @@ class Sockets:
                 await asyncio.sleep(PAUSE)
                 continue
             try:
-                await self._handle(event)
+                self._handle(event)
             except Exception:  # nothing that one event holds may end the delivery of all others
                 logger.exception("an event from the channel layer could not be handled")
 
-    async def _handle(self, event: events.Event) -> None:
+    def _handle(self, event: events.Event) -> None:
         if event["type"] == events.ENVELOPE:
-            matched = self._fan_out(event)
-            await self._send(event["reply"], events.report(self.channel, matched))
+            post(self.layer, event["reply"], events.report(self.channel, self._fan_out(event)))
         elif event["type"] == events.PROBE:
-            await self._send(event["reply"], events.here(self.channel))
+            post(self.layer, event["reply"], events.here(self.channel))
 
     def _fan_out(self, event: events.Event) -> int:
         """Hand the envelope to the sockets that match. Returns how many they are."""
@@ -161,26 +159,20 @@ class Sockets:
                 socket.deliver(envelope)
         return len(matched)
 
-    async def _settle(self, socket: Socket, envelope_id: str, answer: events.Event) -> None:
-        """Send the one answer that a socket owes for an envelope."""
+    def _settle(self, socket: Socket, envelope_id: str) -> str:
+        """Take down the one answer that a socket owes for an envelope. Returns the reply channel where it goes."""
         awaited = self.awaited[envelope_id]
         socket.awaited.discard(envelope_id)
         del awaited.sockets[socket.number]
         if not awaited.sockets:
             awaited.end.cancel()
             del self.awaited[envelope_id]
-        await self._send(awaited.reply, answer)
+        return awaited.reply
 
     def _forget(self, envelope_id: str) -> None:
         """The publisher has stopped waiting: acks are late from now on."""
         for socket in self.awaited.pop(envelope_id).sockets.values():
             socket.awaited.discard(envelope_id)
-
-    async def _send(self, channel: str, answer: events.Event) -> None:
-        try:
-            await self.layer.send(channel, answer)
-        except (ChannelFull, *AWAY) as error:
-            logger.warning("an answer to a publisher is lost: %r", error)
 
 
 _of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Sockets] = WeakKeyDictionary()

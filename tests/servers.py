@@ -90,6 +90,9 @@ def environment(**extra: str) -> dict[str, str]:
         "JWT_SECRET": SECRET,
         "DJANGO_SECRET_KEY": "only-for-tests-" + "x" * 50,
         "DJANGO_SETTINGS_MODULE": "hopeflow_site.settings",
+        # Said here so that a developer's .env does not say otherwise.
+        "DJANGO_DEBUG": "false",
+        "REDIS_URL": "",
         **extra,
     }
 

@@ -329,3 +329,26 @@ async def test_without_redis_every_call_fails_at_once_and_all_heals_when_it_is_b
                 pass
         assert await one.group_send("h", {"type": "t"}) == 0
     server.stop()
+
+
+async def test_a_turn_s_messages_to_several_processes_arrive_in_order_each_in_one_redis_message(
+    redis_url: str, redis: Redis
+) -> None:
+    async with AsyncExitStack() as stack:
+        sender, *receivers = [await stack.enter_async_context(redis_layer(redis_url, prefix="batch")) for _ in range(4)]
+        channels = [await receiver.new_channel() for receiver in receivers]
+        await sender.new_channel()
+        async with redis.pubsub() as spy:
+            await spy.psubscribe("batch:*")
+            await spy.get_message(timeout=5)
+            for number in range(200):
+                for channel in channels:
+                    sender.post(channel, {"type": "t", "n": number})
+                if number % 10 == 9:
+                    await asyncio.sleep(0)
+            for receiver, channel in zip(receivers, channels, strict=True):
+                assert [(await soon(receiver.receive(channel)))["n"] for _ in range(200)] == list(range(200))
+            seen = 0
+            while await spy.get_message(timeout=0.2):
+                seen += 1
+            assert seen <= 3 * 20

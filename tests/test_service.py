@@ -154,13 +154,16 @@ async def test_a_frame_over_the_limit_is_ignored(limit: int) -> None:
 
 
 async def test_a_frame_over_the_server_s_own_limit_ends_the_socket_in_the_server_s_way() -> None:
-    """Uvicorn says 1009; daphne drops the connection at 1 MiB without a word, which a client sees as 1006."""
-    with uvicorn(environment(), APPLICATION, "--ws-max-size", "1048576") as ours, daphne(environment()) as other:
-        for server, code in ((ours, 1009), (other, 1006)):
+    """Uvicorn says 1009; daphne drops the connection without a word, which a client sees as 1006."""
+    with (
+        uvicorn(environment(), APPLICATION, "--ws-max-size", "1000") as one,
+        daphne(environment(), APPLICATION, "--websocket-max-message-size", "1000") as other,
+    ):
+        for server, code in ((one, 1009), (other, 1006)):
             async with service_of([server], 403) as service, service.connect("ann") as socket:
-                await socket.send("x" * 1_048_576)
+                await socket.send("x" * 1000)
                 await socket.settle()
-                await socket.send("x" * 1_048_577)
+                await socket.send("x" * 1001)
                 with pytest.raises(ConnectionClosed):
                     await socket.settle()
                 assert socket.connection.close_code == code
@@ -211,7 +214,7 @@ def test_settings_that_are_missing_or_wrong_say_what_to_do(variables: dict[str, 
     process = subprocess.run(
         [sys.executable, "manage.py", "check"],
         cwd=ROOT,
-        env={**environment(**variables), "DJANGO_DEBUG": "false"},
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ import gc
 from typing import Any
 
 from hopeflow_site.asgi import application as site
-from realtime.delivery import channel_layer
+from realtime.channellayer import channel_layer
 from realtime.envelopes import Envelope
 from realtime.http import Response
 from realtime.layers import Mailbox, RedisChannelLayer
