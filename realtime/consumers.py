@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from typing import Any
 
 from channels.consumer import get_handler_name
@@ -35,7 +34,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         self.filters = Filters()
         self.awaited: set[str] = set()
         self._sockets = sockets()
-        self._outgoing: asyncio.Queue[str] | None = None  # made with the first envelope: most sockets are idle
+        self._outgoing: asyncio.Queue[Envelope] | None = None  # made with the first envelope: most sockets are idle
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.Task[None] | None = None
         self._cut = False
@@ -112,12 +111,18 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         if self._outgoing is None:
             self._outgoing = asyncio.Queue()
             self._writer = asyncio.create_task(self._write(self._outgoing))
-        self._outgoing.put_nowait(envelope.text)
+        self._outgoing.put_nowait(envelope)
 
-    async def _write(self, outgoing: asyncio.Queue[str]) -> None:
-        with suppress(OSError):
-            while True:
-                await self.send(await outgoing.get())
+    async def _write(self, outgoing: asyncio.Queue[Envelope]) -> None:
+        while True:
+            envelope = await outgoing.get()
+            try:
+                await self.send(envelope.text)
+            except OSError:
+                return  # the socket is closing, and will be removed when the server says so
+            except Exception as error:  # autobahn's, when an envelope is over the limit that daphne has been given
+                logger.warning("envelope=%s not sent user=%r socket=%d: %s", envelope.id, self.user, self.number, error)
+                self._sockets.give_up(self, envelope.id)
 
     async def _close_at_expiry(self, expires: float) -> None:
         await asyncio.sleep(expires - time.time())

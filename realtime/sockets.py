@@ -90,7 +90,7 @@ class Sockets:
             return
         try:
             for envelope_id in list(socket.awaited):
-                post(self.layer, self._settle(socket, envelope_id), events.gone(self.channel, socket.number))
+                self.give_up(socket, envelope_id)
         finally:
             await self._leave_if_last(group, user)
 
@@ -103,6 +103,11 @@ class Sockets:
             return False
         await send(self.layer, self._settle(socket, envelope_id), events.ack(self.channel, socket.number, result))
         return True
+
+    def give_up(self, socket: Socket, envelope_id: str) -> None:
+        """The socket will never ack this envelope: nobody has to wait for it."""
+        if envelope_id in socket.awaited:
+            post(self.layer, self._settle(socket, envelope_id), events.gone(self.channel, socket.number))
 
     async def _start(self) -> None:
         async with self._starting:

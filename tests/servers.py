@@ -99,10 +99,13 @@ def environment(**extra: str) -> dict[str, str]:
 
 APPLICATION = "hopeflow_site.asgi:application"
 
+# As the Makefile and the Dockerfile start it: daphne's limit is for both directions, and an envelope may hold 4 MiB.
+DAPHNE = ("-m", "daphne", "--websocket-max-message-size", "5242880")
+
 
 @contextmanager
 def daphne(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", "0", *arguments, application]
+    command = [sys.executable, *DAPHNE, "-b", "127.0.0.1", "-p", "0", *arguments, application]
     with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env) as server:
         yield server
 

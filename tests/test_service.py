@@ -169,6 +169,17 @@ async def test_a_frame_over_the_server_s_own_limit_ends_the_socket_in_the_server
                 assert socket.connection.close_code == code
 
 
+async def test_an_envelope_that_the_server_refuses_to_send_is_not_waited_for_and_the_socket_goes_on() -> None:
+    """Daphne's limit is for what it sends too. Whoever leaves it at 1 MiB gets a line in the log, no silent socket."""
+    user = str(uuid4())
+    with daphne(environment(REALTIME_ACK_TIMEOUT="60"), APPLICATION, "--websocket-max-message-size", "1000") as server:
+        async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
+            async with asyncio.timeout(10):
+                assert await service.publish(user, "t", dump("x" * 1000)) == answered(1)
+            await service.deliver(socket, user, "t", "1")
+        assert re.search(r"WARNING realtime.consumers envelope=\S+ not sent user=.* limit of 1000", server.log)
+
+
 async def test_the_log_has_a_line_for_each_event_and_never_a_token() -> None:
     user = f"ann\nroot {uuid4()}"
     async with running(LOG_LEVEL="DEBUG", REALTIME_ACK_TIMEOUT="0.5") as service:
