@@ -1,0 +1,136 @@
+"""The topologies that every test of the contract runs on. Servers start when a test first asks, once per worker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import pytest
+
+from tests.clients import Service, service_of
+from tests.servers import APPLICATION, Server, daphne, environment, uvicorn, valkey
+
+ACK_TIMEOUT = 0.6  # seconds, instead of 5
+AT_ONCE = ACK_TIMEOUT / 2  # what takes less has not waited
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """One way to run the service."""
+
+    name: str
+    server: Callable[..., AbstractContextManager[Server]]  # called with environment, application, *arguments
+    arguments: tuple[str, ...]  # at least: protocol pings each second, and three seconds to answer
+    application: str = APPLICATION
+    settings: str = "hopeflow_site.settings"
+    variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, beside those of every server
+    needs_redis: bool = False
+    processes: int = 1
+    modules: tuple[str, ...] = ()  # whose tests run on it, where the others can't tell it from a topology above
+    strict_401: bool = False  # whether the server can refuse a handshake with another status than 403
+
+
+DAPHNE_PINGS = ("--ping-interval", "1", "--ping-timeout", "3")
+UVICORN_PINGS = ("--ws-ping-interval", "1", "--ws-ping-timeout", "3")
+
+TOPOLOGIES = [
+    Topology(name="daphne-local", server=daphne, arguments=DAPHNE_PINGS),
+    Topology(name="daphne-redis", server=daphne, arguments=DAPHNE_PINGS, needs_redis=True, processes=2),
+    Topology(name="uvicorn-local", server=uvicorn, arguments=UVICORN_PINGS, strict_401=True),
+    Topology(
+        name="behind-middleware",
+        server=daphne,
+        arguments=DAPHNE_PINGS,
+        application="tests.sites.middleware:application",
+        modules=("test_answers", "test_publish"),
+    ),
+    *(
+        Topology(
+            name=f"layer-{layer}",
+            server=daphne,
+            arguments=DAPHNE_PINGS,
+            settings="tests.sites.foreign",
+            variables={"TEST_LAYER": layer},
+            needs_redis=layer != "inmemory",
+            processes=1 if layer == "inmemory" else 2,
+            modules=("test_acks", "test_answers", "test_envelopes"),
+        )
+        for layer in ("inmemory", "core", "pubsub")
+    ),
+]
+
+Servers = Callable[[Topology], list[Server]]
+Start = Callable[..., AbstractAsyncContextManager[Service]]
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `--dist loadgroup`, a file's tests on one topology stay on one worker, so that few servers start twice."""
+    chosen = []
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        topology = callspec.params.get("topology") if callspec else None
+        if isinstance(topology, Topology):
+            if topology.modules and item.path.stem not in topology.modules:
+                continue
+            item.add_marker(pytest.mark.xdist_group(f"{topology.name} {item.path.stem}"))
+        chosen.append(item)
+    items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The processes of a topology, which run until the session ends."""
+    started: dict[str, list[Server]] = {}
+    with ExitStack() as stack:
+
+        def start(topology: Topology) -> list[Server]:
+            if topology.name not in started:
+                env = environment(
+                    DJANGO_SETTINGS_MODULE=topology.settings,
+                    REALTIME_ACK_TIMEOUT=str(ACK_TIMEOUT),
+                    **topology.variables,
+                )
+                if topology.needs_redis:
+                    env["REDIS_URL"] = stack.enter_context(valkey()).connection_url
+                started[topology.name] = [
+                    stack.enter_context(topology.server(env, topology.application, *topology.arguments))
+                    for _ in range(topology.processes)
+                ]
+            return started[topology.name]
+
+        yield start
+
+
+@pytest.fixture(params=TOPOLOGIES, ids=lambda topology: topology.name)
+def topology(request: pytest.FixtureRequest) -> Topology:
+    chosen: Topology = request.param
+    return chosen
+
+
+@pytest.fixture
+async def service(topology: Topology, servers: Servers) -> AsyncIterator[Service]:
+    """The service under test."""
+    async with service_of(servers(topology), 401 if topology.strict_401 else 403) as service:
+        yield service
+
+
+@pytest.fixture
+def start() -> Start:
+    """Start a server of one's own, with other settings: `async with start(REALTIME_…="…") as service`."""
+
+    @asynccontextmanager
+    async def start(**settings: str) -> AsyncIterator[Service]:
+        with daphne(environment(**settings)) as server:
+            async with service_of([server], refusal=403) as service:
+                yield service
+
+    return start
+
+
+@pytest.fixture
+def user() -> str:
+    """A user that no other test knows."""
+    return f"user-{uuid4()}"
