@@ -126,7 +126,7 @@ async def test_every_other_content_type_is_refused(service: Service, content_typ
 async def test_a_form_is_never_taken_for_something_else(
     service: Service, topology: Topology, content_type: str
 ) -> None:
-    """Stock daphne reads forms before any application sees the request, and answers one that is none with a bare 400."""
+    """Stock daphne reads forms before any application sees the request, and answers what is none with a bare 400."""
     response = await service.post(dump({"userId": "nobody"}), content_type)
     if topology.server is daphne:
         assert (response.status_code, response.content) == (400, b"")
