@@ -1,0 +1,202 @@
+"""The load: users whose sockets ack what they get, and publishers who check every answer they get."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import jwt
+import msgspec
+
+from tests.servers import SECRET
+
+from .wire import Http, WebSocket, Wrong
+
+TYPE = "chat_message"
+TEXT = "Shall we meet at the fountain at noon? I'll bring the maps."
+SUBSCRIBE = b'{"type":"subscribe","filters":[{"type":"%b"}]}' % TYPE.encode()
+CONNECTS_AT_ONCE = 32  # below the 50 that a listening socket of Twisted lets wait
+PATIENCE = 120.0  # seconds that anything may take longer than planned before the server counts as hung
+
+numbers = itertools.count(1)  # of publishes; one that shows up where it does not belong is recognised
+
+
+class Payload(msgspec.Struct, forbid_unknown_fields=True):
+    n: int
+    text: str
+
+
+class Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    envelopeId: str
+    type: str
+    userId: str
+    timestamp: str
+    payload: Payload
+
+
+class Answer(msgspec.Struct, forbid_unknown_fields=True):
+    clientCount: int
+    results: list[tuple[int, int]]  # the number of the publish, and that of the socket
+
+
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+class Alarm:
+    """Ends a load when a socket finds something wrong: a callback of the event loop can't raise to who waits."""
+
+    def __init__(self) -> None:
+        self._error: Exception | None = None
+        self._rung = asyncio.Event()
+
+    def __call__(self, error: Exception) -> None:
+        if self._error is None:
+            self._error = error
+            self._rung.set()
+
+    async def watch(self) -> None:
+        """Raises the first error that comes."""
+        await self._rung.wait()
+        if self._error is not None:
+            raise self._error
+
+
+class Client:
+    """A socket that checks every envelope and acks it with two numbers: the publish's and its own."""
+
+    def __init__(self, port: int, user: str, number: int, alarm: Alarm) -> None:
+        self.expected: set[int] = set()  # publishes under way that this socket has not been sent yet
+        self._port, self._user, self._number = port, user, number
+        self._socket = WebSocket(handshake(port, user), self._on_text, alarm)
+        self._subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def open(self) -> None:
+        """Returns when the subscription is in effect, which the pong proves."""
+        await self._socket.open(self._port)
+        self._socket.send(SUBSCRIBE)
+        self._socket.send(b"ping")
+        await self._subscribed
+
+    def _on_text(self, text: bytes) -> None:
+        if not self._subscribed.done():
+            if text != b"pong":
+                raise Wrong(f"not a pong: {text!r}")
+            self._subscribed.set_result(None)
+            return
+        envelope = decode_envelope(text)
+        n = envelope.payload.n
+        if (envelope.type, envelope.userId, envelope.payload.text) != (
+            TYPE,
+            self._user,
+            TEXT,
+        ) or n not in self.expected:
+            raise Wrong(f"envelope for socket {self._number} of {self._user}: {text!r}")
+        self.expected.remove(n)
+        ack = f'{{"type":"ack","envelopeId":"{envelope.envelopeId}","result":[{n},{self._number}]}}'
+        self._socket.send(ack.encode())
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+    def abort(self) -> None:
+        self._socket.abort()
+
+
+@dataclass(frozen=True)
+class User:
+    name: str
+    clients: Sequence[Client]
+
+    @classmethod
+    def make(cls, port: int, name: str, sockets: int, alarm: Alarm) -> User:
+        return cls(name, [Client(port, name, number, alarm) for number in range(sockets)])
+
+    def abort(self) -> None:
+        for client in self.clients:
+            client.abort()
+
+
+@dataclass(frozen=True)
+class Load:
+    """Publishers that publish to users in turn, each as soon as it has its answer to the publish before."""
+
+    users: Sequence[User]
+    publishers: Sequence[Http]
+    alarm: Alarm
+    latencies: list[float] = field(default_factory=list)
+
+    async def run(self, seconds: float) -> None:
+        """Publish for this long. Raises Wrong, in an exception group, at the first wrong answer or envelope."""
+        users = itertools.cycle(self.users)
+        end = perf_counter() + seconds
+        self.latencies.clear()
+
+        async def publish_until_the_end(publisher: Http) -> None:
+            while perf_counter() < end:
+                self.latencies.append(await publish(publisher, next(users)))
+
+        async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as group:
+            watch = group.create_task(self.alarm.watch())
+            async with asyncio.TaskGroup() as publishing:
+                for publisher in self.publishers:
+                    publishing.create_task(publish_until_the_end(publisher))
+            watch.cancel()
+
+
+async def publish(publisher: Http, user: User) -> float:
+    """Publish to a user and check the answer. Returns how many seconds it took to come."""
+    n = next(numbers)
+    for client in user.clients:
+        client.expected.add(n)
+    body = f'{{"userId":"{user.name}","type":"{TYPE}","payload":{{"n":{n},"text":"{TEXT}"}}}}'
+    start = perf_counter()
+    text = await publisher.request(body.encode())
+    seconds = perf_counter() - start
+    answer = decode_answer(text)
+    acks = [(n, number) for number in range(len(user.clients))]
+    if answer.clientCount != len(acks) or sorted(answer.results) != acks:
+        raise Wrong(f"answer to publish {n} to {len(acks)} sockets: {text!r}")
+    return seconds
+
+
+async def open_clients(users: Iterable[User], alarm: Alarm) -> None:
+    """Connect all sockets of all users, some at a time."""
+    waiting = iter([client for user in users for client in user.clients])
+
+    async def open_some() -> None:
+        for client in waiting:
+            await client.open()
+
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        watch = group.create_task(alarm.watch())
+        async with asyncio.TaskGroup() as opening:
+            for _ in range(CONNECTS_AT_ONCE):
+                opening.create_task(open_some())
+        watch.cancel()
+
+
+async def close_clients(users: Iterable[User]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(client.close() for user in users for client in user.clients))
+
+
+async def open_publishers(port: int, count: int) -> list[Http]:
+    lines = ("POST /publish HTTP/1.1", "Content-Type: application/json")
+    return [await Http.connect(port, head(port, f"publisher-{number}", *lines)) for number in range(count)]
+
+
+def handshake(port: int, user: str) -> bytes:
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key)
+    return head(port, user, "GET / HTTP/1.1", *upgrade) + b"\r\n"
+
+
+def head(port: int, user: str, *lines: str) -> bytes:
+    """A request line and headers, with the token of a user."""
+    first, *others = lines
+    token = jwt.encode({"userId": user}, SECRET, algorithm="HS256")
+    return "\r\n".join([first, f"Host: 127.0.0.1:{port}", f"Authorization: Bearer {token}", *others, ""]).encode()
