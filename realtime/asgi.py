@@ -55,6 +55,7 @@ async def fast_lane(scope: Scope, receive: Receive, send: Send) -> None:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
+                watch.gone = True
                 raise asyncio.CancelledError
             chunks.append(message.get("body", b""))
             length += len(chunks[-1])

@@ -80,6 +80,9 @@ async def deliver(user: str, type: str, payload: str | None) -> Outcome:
             if reached is not None:
                 roll_call.reached(reached)
             await _collect(roll_call, inbox, layer, reply, conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT)
+    except asyncio.CancelledError:
+        logger.info("publish cancelled user=%r envelope=%s: the publisher has gone", user, envelope.id)
+        raise
     except AWAY as error:
         raise LayerUnavailable(repr(error)) from error
     clients, results = roll_call.client_count, roll_call.results

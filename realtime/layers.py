@@ -49,8 +49,9 @@ class Mailbox:
             raise ChannelFull
         if asyncio._get_running_loop() is self._loop:
             self._queue.put_nowait(message)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
+        else:
+            with suppress(RuntimeError):  # its loop has ended, and the channel with it
+                self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
 
 
 class LocalChannelLayer(BaseChannelLayer):
@@ -309,15 +310,14 @@ class RedisLoopLayer:
     def _on_message(self, name: str, data: bytes) -> None:
         try:
             message = self._serializer.deserialize(data)
-        except Exception as error:  # msgpack and Fernet have no common base for what they raise on strange bytes
-            logger.warning("a message on %s can't be read (is every process given the same keys?): %r", name, error)
-            return
-        if name == self._process_channel:
+            if name != self._process_channel:
+                self.local.fan_out(name.removeprefix(self._group_prefix), message)
+                return
             for channel, single in message:
                 with suppress(ChannelFull):
                     self.local.put(channel, single)
-        else:
-            self.local.fan_out(name.removeprefix(self._group_prefix), message)
+        except Exception as error:  # whoever can publish in Redis can send anything, and nothing may end the listening
+            logger.warning("a message on %s can't be read (is every process given the same keys?): %r", name, error)
 
 
 def _look_at_exception(task: asyncio.Task[None]) -> None:

@@ -135,7 +135,7 @@ class RedisHost:
         while True:
             try:
                 await self._stay_connected()
-            except* (RedisError, OSError, LayerUnavailable) as group:
+            except* Exception as group:  # whatever it was, trying again is what is left to do
                 error = _first(group)
             if self._pipelines is not None:
                 pause, said, self._pipelines = FIRST_PAUSE, "", None

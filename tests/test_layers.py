@@ -352,3 +352,19 @@ async def test_a_turn_s_messages_to_several_processes_arrive_in_order_each_in_on
             while await spy.get_message(timeout=0.2):
                 seen += 1
             assert seen <= 3 * 20
+
+
+async def test_rubbish_in_redis_is_logged_and_the_next_message_arrives(
+    redis_url: str, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with redis_layer(redis_url, prefix="rubbish") as layer:
+        channel = await layer.new_channel()
+        await layer.group_add("g", channel)
+        for name in await redis.pubsub_channels("rubbish:*"):
+            for data in (b"", b"\xc1", b"\x01", b"\x91\x01", b"\x91\x92\x01\x02", b"\x93\x01\x02\x03"):
+                await redis.publish(name, data)
+        await layer.group_send("g", {"type": "t", "n": 1})
+        while (message := await soon(layer.receive(channel))) != {"type": "t", "n": 1}:
+            assert not isinstance(message, dict)
+        assert "can't be read" in caplog.text
+        assert "no connection" not in caplog.text

