@@ -30,7 +30,7 @@ class Settings:
     """How long a publish waits for acks."""
     REPORT_TIMEOUT: float = 1.0
     """How long a publish waits for a process that should answer and does not: it died or hangs."""
-    SETTLE_TIME: float = 0.1
+    SETTLE_TIME: float = 0.25
     """On a channel layer of another make: how long a publish waits for the processes that have sockets of the user."""
 
     MAX_BODY_BYTES: int = 4 * 1024 * 1024

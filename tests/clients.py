@@ -130,7 +130,8 @@ class Socket:
     async def settle(self) -> None:
         """Wait until what was sent before has taken effect. It fails when anything else than the pong comes first."""
         await self.send("ping")
-        assert await self.recv() == "pong"
+        frame = await self.recv()
+        assert frame == "pong", f"not a pong: {frame[:1000]!r}"
 
     async def subscribe(self, *filters: Filter) -> None:
         await self.say(type="subscribe", filters=filters)
@@ -245,7 +246,8 @@ class Service:
         envelope = await arrival(socket, publish)
         assert (envelope.user, envelope.type) == (user, "message" if type is None else type)
         await socket.ack(envelope, result)
-        assert await publish == answered(1, result)
+        answer = await publish
+        assert answer == answered(1, result), f"the envelope came, but the answer is {answer[:1000]}"
         return envelope
 
     async def reaches(self, socket: Socket, user: str, type: str | None = None, payload: str | None = None) -> bool:
@@ -254,14 +256,15 @@ class Service:
         envelope = await envelope_before(socket, publish)
         if envelope is not None:
             await socket.ack(envelope)
-        assert await publish == (answered(1, "null") if envelope else NOBODY)
+        answer = await publish
+        assert answer == (answered(1, "null") if envelope else NOBODY), f"{envelope} was answered with {answer}"
         return envelope is not None
 
     async def admits(self, door: Door, *header_lines: str, query: str = "") -> bool:
         """Whether a request with these header lines gets through a door, which answers a refusal as it has to."""
         status = await self.status(door, *header_lines, query=query)
         granted, refused = (101, self.refusal) if door == "socket" else (200, 401)
-        assert status in (granted, refused)
+        assert status in (granted, refused), f"status {status} at the {door}"
         return status == granted
 
     async def status(self, door: Door, *header_lines: str, query: str = "") -> int:

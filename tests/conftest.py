@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from .servers import valkey
 
+pytest.register_assert_rewrite("tests.clients")
+
 # How long one example takes says more about what else the machine does than about the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

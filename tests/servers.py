@@ -99,8 +99,9 @@ def environment(**extra: str) -> dict[str, str]:
 
 APPLICATION = "hopeflow_site.asgi:application"
 
-# As the Makefile and the Dockerfile start it: daphne's limit is for both directions, and an envelope may hold 4 MiB.
-DAPHNE = ("-m", "daphne", "--websocket-max-message-size", "5242880")
+# As the Makefile and the Dockerfile start it: no end after a day, and a limit, which is for both directions, above the
+# 4 MiB that an envelope may hold.
+DAPHNE = ("-m", "daphne", "--websocket_timeout", "-1", "--websocket-max-message-size", "5242880")
 
 
 @contextmanager

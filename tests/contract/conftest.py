@@ -55,7 +55,7 @@ TOPOLOGIES = [
             variables={"TEST_LAYER": layer},
             needs_redis=layer != "inmemory",
             processes=1 if layer == "inmemory" else 2,
-            modules=("test_acks", "test_answers", "test_envelopes"),
+            modules=("test_acks",),
         )
         for layer in ("inmemory", "core", "pubsub")
     ),

