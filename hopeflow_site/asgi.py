@@ -11,6 +11,6 @@ from realtime.asgi import application as realtime_application  # noqa: E402  (Dj
 application = realtime_application(django_application)
 
 # A full collection looks at every object of every open socket. At Python's 700 new objects to a young collection, what
-# publishes have under way is taken for old again and again, and full collections come often: with 5,000 idle sockets a
-# publish cost a fifth more. They still come as soon as a quarter of all objects is new, so memory stays bounded.
-gc.set_threshold(10_000, 10, 10)
+# publishes have under way is taken for old again and again, and full collections come often (`python -m benchmarks
+# --only idle` shows it). They still come: after 1.25 million objects, once a quarter of all is new.
+gc.set_threshold(50_000, 5, 5)
