@@ -8,11 +8,25 @@ consumers (`consumers`), which send it. What the clients send back is read by `p
 back, `consumers` → `sockets` → the reply channel, where `rollcall` counts, and `delivery` answers as soon as there is
 nobody left to wait for.
 
-Python code of the product publishes without HTTP: `realtime.publish(user, type, payload)`, or `apublish` where it is
-async.
+Tokens are verified by `admission`, with the `keyring` that `secretstore` reads from the database (`models`,
+`encryption`). Code of the product needs no token: it publishes with `publish`, asks who is there with `connections`,
+and closes sockets with `disconnect` (`control`); each has an async twin.
 """
 
-from .delivery import ABSENT, Delivered, apublish, publish
+from .control import Connection, aconnections, adisconnect, connections, disconnect
+from .delivery import ABSENT, Delivered, apublish, publish, publish_on_commit
 from .redishost import LayerUnavailable
 
-__all__ = ["ABSENT", "Delivered", "LayerUnavailable", "apublish", "publish"]
+__all__ = [
+    "ABSENT",
+    "Connection",
+    "Delivered",
+    "LayerUnavailable",
+    "aconnections",
+    "adisconnect",
+    "apublish",
+    "connections",
+    "disconnect",
+    "publish",
+    "publish_on_commit",
+]

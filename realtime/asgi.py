@@ -13,7 +13,6 @@ from typing import Any
 from . import protocol
 from .consumers import RealtimeConsumer
 from .http import Response, authorization, header, query_string
-from .keyring import keyring
 from .views import BodyTooLarge, PublishRequest, answer
 
 Scope = Any
@@ -28,9 +27,8 @@ def application(http: Application, websocket: Application | None = None, prefix:
     """HopeFlow Realtime at `prefix`, in front of a product's own applications.
 
     `http` serves every other path (`get_asgi_application()`), `websocket` every other socket (the product's Channels
-    routes); without one they are refused. Raises ImproperlyConfigured when there is no secret to verify tokens with.
+    routes); without one they are refused.
     """
-    keyring.secret()
     socket: Application = RealtimeConsumer.as_asgi()
     sockets = {prefix, f"{prefix}connect"}
     publish = f"{prefix}publish"

@@ -5,7 +5,7 @@ Each name, its default and what it means stand in `Settings`; `checks.py` compar
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from django.conf import settings as django_settings
 from django.core.signals import setting_changed
@@ -17,11 +17,18 @@ class Settings:
     """Defaults. Times are in seconds, sizes in bytes, lengths in characters."""
 
     JWT_SECRET: str = ""
-    """The secret that tokens are signed with (HS256), at least 32 bytes of UTF-8."""
+    """A secret that tokens are signed with (HS256), at least 32 bytes of UTF-8, beside those managed in the admin."""
+    ENCRYPTION_KEYS: list[str] = []
+    """What encrypts the secrets in the database: the first encrypts, all decrypt. Else SECRET_KEY and its fallbacks."""
+    SECRETS_POLL: float = 10.0
+    """How often a process looks for changed secrets. It is also told of each over the channel layer, at once."""
     JWT_LEEWAY: float = 0
     """How far `exp` and `nbf` may be off."""
     CLOSE_AT_EXP: bool = False
     """Close a socket when its token expires (close code 4001). Off: a token is looked at when a socket connects."""
+
+    USER_ID: str = "realtime.users.primary_key"
+    """The dotted path of a function that makes a user id of a user of the product's."""
 
     CHANNEL_LAYER: str = "default"
     """The alias in CHANNEL_LAYERS to use."""
@@ -49,7 +56,7 @@ class Settings:
     """Length of a user id, 300 at the least. A publish to a longer one is answered with 400, a token refused."""
 
 
-HINTS: dict[str, type] = get_type_hints(Settings)
+HINTS: dict[str, type] = {name: get_origin(hint) or hint for name, hint in get_type_hints(Settings).items()}
 
 
 class LazySettings:
@@ -59,7 +66,7 @@ class LazySettings:
         if name not in HINTS:
             raise AttributeError(f"REALTIME has no setting {name!r}")
         given = getattr(django_settings, "REALTIME", {})
-        setting = given.get(name, getattr(Settings, name))
+        setting = given.get(name, getattr(Settings, name)) if isinstance(given, dict) else getattr(Settings, name)
         self.__dict__[name] = setting
         return setting
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
+from .admission import admit
 from .conf import conf
 from .envelopes import Envelope
 from .filters import Filters
 from .http import RETRY_SOON, Response, authorization, query_string
-from .keyring import keyring
+from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
-from .protocol import PONG, UNAUTHORIZED, UNAVAILABLE, Ack, CloseCode, Frame, Ping, Subscribe, parse_frame
+from .protocol import FORBIDDEN, PONG, UNAUTHORIZED, UNAVAILABLE, Ack, CloseCode, Frame, Ping, Subscribe, parse_frame
+from .secretstore import SecretsUnknown, store
 from .sockets import sockets
-from .tokens import InvalidToken, find_token
+from .tokens import InvalidToken, Token, find_token
 
 logger = logging.getLogger(__name__)
 
@@ -31,12 +34,15 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         super().__init__()
         self.user = ""
         self.number = 0
+        self.kid: str | None = None
+        self.since = 0.0
         self.filters = Filters()
         self.awaited: set[str] = set()
         self._sockets = sockets()
         self._outgoing: asyncio.Queue[Envelope] | None = None  # made with the first envelope: most sockets are idle
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.Task[None] | None = None
+        self._accepted = False
         self._cut = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -59,20 +65,31 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
 
     async def connect(self) -> None:
         try:
-            token = keyring.verify(find_token(authorization(self.scope), query_string(self.scope)))
-            self.user, self.number = token.user, next(self._sockets.numbers)
-            await self._sockets.add(self)
-        except InvalidToken as error:
+            token = await self._admit()
+        except (InvalidToken, Forbidden) as error:
             logger.info("handshake refused: %s", error)
-            await self._refuse(Response.error(401, UNAUTHORIZED))
-        except LayerUnavailable as error:
+            forbidden = isinstance(error, Forbidden)
+            await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
+        except (LayerUnavailable, SecretsUnknown) as error:
             logger.warning("handshake refused user=%r: %s", self.user, error)
             await self._refuse(Response.error(503, UNAVAILABLE, RETRY_SOON))
         else:
+            self._accepted = True
             await self.accept()
             if conf.CLOSE_AT_EXP and token.expires is not None:
                 self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))
             logger.info("connect user=%r socket=%d", self.user, self.number)
+
+    async def _admit(self) -> Token:
+        """Join the user's sockets. Raises what `admit` does, and LayerUnavailable."""
+        text = find_token(authorization(self.scope), query_string(self.scope))
+        token = await admit(text, Grant.CONNECT)
+        self.user, self.kid, self.since = token.user, token.kid, time.time()
+        self.number = next(self._sockets.numbers)
+        await self._sockets.add(self)
+        if self._cut:
+            raise InvalidToken("disconnected while it connected")
+        return store.verify(text, Grant.CONNECT)  # its secret may have been revoked meanwhile
 
     async def websocket_disconnect(self, message: Any) -> None:
         await self.disconnect(message["code"])
@@ -104,7 +121,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             for wanted in content.filters:
                 change(wanted)
             if len(self.filters) > conf.MAX_FILTERS:
-                await self._cut_off(CloseCode.TOO_MANY_FILTERS)
+                await self.cut_off(CloseCode.TOO_MANY_FILTERS)
 
     def deliver(self, envelope: Envelope) -> None:
         """Send the envelope, after those before it."""
@@ -126,16 +143,18 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
 
     async def _close_at_expiry(self, expires: float) -> None:
         await asyncio.sleep(expires - time.time())
-        await self._cut_off(CloseCode.TOKEN_EXPIRED)
+        await self.cut_off(CloseCode.TOKEN_EXPIRED)
 
-    async def _cut_off(self, code: CloseCode) -> None:
+    async def cut_off(self, code: int, reason: str = "") -> None:
         """Close the socket for a reason of ours. Nothing that it still sends counts."""
-        logger.info("cut off user=%r socket=%d code=%d reason=%s", self.user, self.number, code, code.name)
+        logger.info("cut off user=%r socket=%d code=%d reason=%s", self.user, self.number, code, _reason(code, reason))
         self._cut = True
         if self._writer is not None:
             self._writer.cancel()
         await self._sockets.remove(self)
-        await self.close(int(code))  # autobahn takes no subclass of int
+        if self._accepted:
+            with suppress(OSError):  # it has just closed by itself
+                await self.close(int(code), reason or None)  # autobahn takes no subclass of int
 
     async def _refuse(self, response: Response) -> None:
         """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""
@@ -143,3 +162,8 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             await response.send(self.base_send, "websocket.http.response")
         else:
             await self.close()
+
+
+def _reason(code: int, reason: str) -> str:
+    """For the log: a name of ours, or what somebody else has written."""
+    return repr(reason) if reason or code not in set(CloseCode) else CloseCode(code).name

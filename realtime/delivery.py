@@ -13,15 +13,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asgiref.sync import async_to_sync
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
 
 from . import events
+from .background import background
 from .channellayer import AWAY, Inbox, channel_layer, post, reply_channel
 from .conf import conf
 from .envelopes import Envelope
 from .layers import LayerUnavailable
-from .protocol import DEFAULT_TYPE
+from .protocol import DEFAULT_TYPE, trim
 from .rollcall import RollCall
+from .users import user_id
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +35,19 @@ class Outcome:
 
     client_count: int
     results: list[str]
+    timed_out: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What became of an envelope: how many sockets were sent it, and what they acked, in order of arrival."""
+    """What became of an envelope."""
 
     client_count: int
+    """The sockets that had a matching filter and were sent it."""
     results: list[Any]
+    """What they acked, in order of arrival."""
+    timed_out: bool = False
+    """Whether a socket had neither acked nor gone when the time was up."""
 
 
 class _Absent:
@@ -52,34 +60,60 @@ class _Absent:
 ABSENT: Final = _Absent()
 
 
-async def apublish(user: str, type: str = DEFAULT_TYPE, payload: Any = ABSENT) -> Delivered:
+async def apublish(
+    user: Any, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, timeout: float | None = None, wait: bool = True
+) -> Delivered:
     """Send an envelope to the matching sockets of `user` and collect their acks.
 
-    Returns as soon as every one of those sockets has acked or gone, at once when there is none, and after ACK_TIMEOUT
-    at the latest. `payload` is anything that `json.dumps` takes. Raises LayerUnavailable when Redis is away.
+    Returns as soon as every one of those sockets has acked or gone, at once when there is none, and after `timeout`
+    seconds (None: ACK_TIMEOUT) at the latest. Without `wait` acks are not asked for: it returns as soon as
+    `client_count` is known, in milliseconds, and `results` is empty.
+
+    `user` is a user id or a user of the product's, `payload` anything that Django's JSON encoder takes. Raises
+    LayerUnavailable when Redis is away, ValueError and TypeError for what can't be sent.
     """
-    text = None if payload is ABSENT else json.dumps(payload, allow_nan=False)
-    outcome = await deliver(user, type, text)
-    return Delivered(outcome.client_count, [json.loads(result) for result in outcome.results])
+    text = _dump(payload)
+    outcome = await deliver(user_id(user), trim(type) or DEFAULT_TYPE, text, timeout, wait)
+    return Delivered(outcome.client_count, [_loads(result) for result in outcome.results], outcome.timed_out)
 
 
-def publish(user: str, type: str = DEFAULT_TYPE, payload: Any = ABSENT) -> Delivered:
-    """`apublish` for code that is not async: a WSGI view, a Celery task, a management command."""
-    return async_to_sync(apublish)(user, type, payload)
+def publish(
+    user: Any, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, timeout: float | None = None, wait: bool = True
+) -> Delivered:
+    """`apublish` for code that is not async: a view, a Celery task, a signal receiver, a shell."""
+    return background.run(_publish, user, type, payload, timeout, wait)
 
 
-async def deliver(user: str, type: str, payload: str | None) -> Outcome:
-    """Deliver an envelope whose payload is JSON text (None: absent). Raises LayerUnavailable."""
+def publish_on_commit(user: Any, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, using: str | None = None) -> None:
+    """`publish` without waiting for acks once the current transaction has been committed; at once outside of one.
+
+    What can't be sent then is logged: the transaction is over, and those who called are gone. The payload is looked at
+    now: ValueError and TypeError are raised here, and a later change to it is not sent.
+    """
+    text, user = _dump(payload), user_id(user)
+    type = trim(type) or DEFAULT_TYPE
+    transaction.on_commit(lambda: _publish_late(user, type, text), using=using)
+
+
+async def deliver(
+    user: str, type: str, payload: str | None, timeout: float | None = None, wait: bool = True
+) -> Outcome:
+    """Deliver an envelope whose payload is JSON text (None: absent). Raises LayerUnavailable.
+
+    Acks are awaited for `timeout` seconds (None: ACK_TIMEOUT), or not at all without `wait`.
+    """
     layer = channel_layer()
     group, envelope = events.group_name(user), Envelope.new(user, type, payload)
-    roll_call = RollCall()
+    patience = (conf.ACK_TIMEOUT if timeout is None else timeout) if wait else 0
+    roll_call = RollCall(wait)
     try:
         async with reply_channel(layer) as (reply, inbox):
-            event = events.envelope_event(group, envelope, reply, conf.ACK_TIMEOUT)
+            event = events.envelope_event(group, envelope, reply, patience)
             reached = await layer.group_send(group, event)
             if reached is not None:
                 roll_call.reached(reached)
-            await _collect(roll_call, inbox, layer, reply, conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT)
+            first_check = conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT
+            timed_out = await _collect(roll_call, inbox, layer, reply, first_check, patience)
     except asyncio.CancelledError:
         logger.info("publish cancelled user=%r envelope=%s: the publisher has gone", user, envelope.id)
         raise
@@ -89,22 +123,60 @@ async def deliver(user: str, type: str, payload: str | None) -> Outcome:
     logger.info(
         "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
     )
-    return Outcome(clients, results)
+    return Outcome(clients, results, timed_out)
 
 
-async def _collect(roll_call: RollCall, inbox: Inbox, layer: Any, reply: str, first_check: float) -> None:
-    """Feed the roll call until it is complete, or the acks have been awaited for long enough."""
+async def _collect(
+    roll_call: RollCall, inbox: Inbox, layer: Any, reply: str, first_check: float, patience: float
+) -> bool:
+    """Feed the roll call until it is complete, or the acks have been awaited for long enough, which returns True.
+
+    The counts are exact, however short the patience: reports are waited for until the first check.
+    """
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + conf.ACK_TIMEOUT
-    check = min(loop.time() + first_check, deadline)
+    deadline, check = loop.time() + patience, loop.time() + first_check
+
+    def turn_is_over() -> bool:
+        return roll_call.complete or (deadline < check and roll_call.reported and not reported)
+
     while not roll_call.complete:
+        reported = roll_call.reported
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(check):
-                while not roll_call.complete:
+            async with asyncio.timeout_at(min(check, deadline) if reported else check):
+                while not turn_is_over():
                     roll_call.receive(await inbox.get())
-        if loop.time() >= deadline:
-            return
-        if not roll_call.complete:
-            check = min(loop.time() + conf.REPORT_TIMEOUT, deadline)
+        if roll_call.complete:
+            break
+        if roll_call.reported and loop.time() >= deadline:
+            return True
+        if loop.time() >= check:
+            check = loop.time() + conf.REPORT_TIMEOUT
             for process in roll_call.check():
                 post(layer, process, events.probe_event(reply))
+    return False
+
+
+async def _publish(user: Any, type: str, payload: Any, timeout: float | None, wait: bool) -> Delivered:
+    return await apublish(user, type, payload, timeout=timeout, wait=wait)
+
+
+def _publish_late(user: str, type: str, payload: str | None) -> None:
+    try:
+        background.run(deliver, user, type, payload, None, False)
+    except Exception as error:
+        logger.error("publish after the commit failed user=%r type=%r: %r", user, type, error)
+
+
+def _dump(payload: Any) -> str | None:
+    return None if payload is ABSENT else json.dumps(payload, cls=DjangoJSONEncoder, allow_nan=False)
+
+
+def _integer(text: str) -> int | float:
+    """An integer in an ack. Python refuses to read one of thousands of digits, and anybody's browser can send one."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+_loads = json.JSONDecoder(parse_int=_integer).decode

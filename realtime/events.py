@@ -3,6 +3,9 @@
 A publisher sends one `envelope` event to the user's group. Each process in the group answers on the event's reply
 channel: with one `report`, then with an `ack` or a `gone` for each socket it counted. A publisher that has waited long
 for a process sends it a `probe`, which is answered with `here`.
+
+A question about a user's sockets (`connections`, `disconnect`) goes to the user's group too, one about all of them
+(`revoked`) to the group of all processes; each process gives one `answer`. `secrets` only tells.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ REPORT = "realtime.report"
 ACK = "realtime.ack"
 GONE = "realtime.gone"
 HERE = "realtime.here"
+CONNECTIONS = "realtime.connections"
+DISCONNECT = "realtime.disconnect"
+REVOKED = "realtime.revoked"
+SECRETS = "realtime.secrets"
+ANSWER = "realtime.answer"
+
+PROCESSES = "realtime.processes"  # the group of all processes that verify tokens
 
 
 def group_name(user: str) -> str:
@@ -60,3 +70,27 @@ def gone(process: str, socket: int) -> Event:
 
 def here(process: str) -> Event:
     return {"type": HERE, "process": process}
+
+
+def connections(group: str) -> Event:
+    """Which sockets does the user have?"""
+    return {"type": CONNECTIONS, "group": group}
+
+
+def disconnect(group: str, code: int, reason: str) -> Event:
+    """Close the user's sockets. How many were they?"""
+    return {"type": DISCONNECT, "group": group, "code": code, "reason": reason}
+
+
+def revoked(kid: str) -> Event:
+    """Close the sockets that a token of this secret has opened. How many were they?"""
+    return {"type": REVOKED, "kid": kid}
+
+
+def secrets() -> Event:
+    """The secrets in the database have changed."""
+    return {"type": SECRETS}
+
+
+def answer(process: str, value: Any) -> Event:
+    return {"type": ANSWER, "process": process, "value": value}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 Filter = Mapping[str, str]
 """`type`, the envelope type, and any other keys: the fields that the payload must have. All values are strings."""
@@ -23,6 +23,12 @@ class Filters:
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        for type_, by_keys in self._by_type.items():
+            for keys, held in by_keys.items():
+                for values in held:
+                    yield {"type": type_, **dict(zip(keys, values, strict=True))}
 
     def add(self, wanted: Filter) -> None:
         keys, values = _split(wanted)

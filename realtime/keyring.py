@@ -1,66 +1,131 @@
-"""The secrets that tokens are verified with, and the tokens verified so far. In memory: no database on the hot path."""
+"""The secrets that tokens are verified with, and the tokens verified so far. All in memory, nothing of Django.
+
+A keyring never changes: when the secrets do, a new one takes its place (`secretstore`), so that no thread ever sees a
+half of a change, and no token verified by an old secret is remembered by the new keyring.
+"""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import islice
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
-
-from .conf import MIN_SECRET_BYTES, conf
-from .tokens import InvalidToken, Token, decode
+from .tokens import InvalidToken, Token, UnknownSignature, claimed_kid, decode
 
 REMEMBERED = 10_000  # tokens; some 3 MB
 LONGEST_REMEMBERED = 2_048  # characters; a longer token is verified each time
+TRIED = 5  # secrets, for a token whose header names none: what a wrong one may cost is bounded
+
+
+class Grant(Enum):
+    """What a secret's tokens may do."""
+
+    CONNECT = "connect"
+    PUBLISH = "publish"
+
+
+BOTH = frozenset(Grant)
+
+
+class Forbidden(Exception):
+    """The token is good, but its secret does not allow this."""
+
+
+class NoSecret(Exception):
+    """There is no secret to sign with."""
+
+
+@dataclass(slots=True, eq=False)
+class Key:
+    """A secret, what it may do, and when it is valid (seconds since the epoch)."""
+
+    secret: bytes = field(repr=False)
+    kid: str | None = None  # None: the one in the settings
+    grants: frozenset[Grant] = BOTH
+    begins: float = -math.inf
+    ends: float = math.inf
+    used: float = 0.0  # when it last verified a token; the one thing that changes
+    written: float = 0.0  # and when that was last written to the database
+
+    def is_valid(self, now: float) -> bool:
+        return self.begins <= now < self.ends
 
 
 class Keyring:
-    """Verifies tokens. A token verified once is remembered until it expires or the secret changes."""
+    """Verifies tokens. `keys` are those of the database, the newest first, `own` is the secret in the settings.
 
-    def __init__(self) -> None:
-        self._verified: OrderedDict[str, Token] = OrderedDict()
+    A token verified once is remembered until it expires.
+    """
 
-    def verify(self, token: str | None) -> Token:
-        """The verified token. Raises InvalidToken; ImproperlyConfigured when there is no secret to verify it with."""
+    def __init__(self, keys: Iterable[Key] = (), own: Key | None = None) -> None:
+        self.keys = {key.kid: key for key in keys}
+        self.own = own
+        self._verified: OrderedDict[str, tuple[Token, Key]] = OrderedDict()
+
+    def verify(self, token: str | None, grant: Grant, *, leeway: float = 0, max_user_length: int = 1024) -> Token:
+        """The verified token. Raises InvalidToken, and Forbidden when its secret lacks the grant."""
         if token is None:
             raise InvalidToken("no token")
         known = self._verified.get(token)
+        now = time.time()
         if known is None:
-            known = decode(token, self.secret().encode(), conf.MAX_USER_LENGTH)
+            known = self._decode(token, grant, now, max_user_length)
             if len(token) <= LONGEST_REMEMBERED:
                 self._verified[token] = known
                 if len(self._verified) > REMEMBERED:
                     self._verified.popitem(last=False)
+        verified, key = known
         try:
-            known.check(time.time(), conf.JWT_LEEWAY)
+            verified.check(now, leeway)
+            if not key.is_valid(now):
+                raise InvalidToken("its secret is not valid now")
         except InvalidToken:
             self._verified.pop(token, None)
             raise
-        return known
+        key.used = now
+        if grant not in key.grants:
+            raise Forbidden(f"its secret may not {grant.value}")
+        return verified
 
-    def secret(self) -> str:
-        """The secret that new tokens are signed with. Raises ImproperlyConfigured."""
-        secret = conf.JWT_SECRET
-        if not isinstance(secret, str) or len(secret.encode()) < MIN_SECRET_BYTES:
-            raise ImproperlyConfigured(
-                f"REALTIME['JWT_SECRET'] is missing or shorter than {MIN_SECRET_BYTES} bytes. Make one: "
-                'python -c "import secrets; print(secrets.token_urlsafe(48))"'
-            )
-        return secret
+    def signing_key(self, *grants: Grant) -> Key:
+        """The secret to sign a token with that is to do this: the one that may do the least else, the newest of those.
 
-    def forget(self) -> None:
-        """Verify every token anew: a secret has changed."""
-        self._verified.clear()
+        Raises NoSecret.
+        """
+        now = time.time()
+        fit = [key for key in self.keys.values() if key.grants.issuperset(grants) and key.is_valid(now)]
+        if fit:
+            return min(fit, key=lambda key: len(key.grants))
+        if self.own is None:
+            raise NoSecret(f"no secret may {' and '.join(grant.value for grant in grants)}")
+        return self.own
 
+    def without(self, kid: str) -> Keyring:
+        """The same without one secret."""
+        return Keyring((key for key in self.keys.values() if key.kid != kid), self.own)
 
-keyring = Keyring()
+    def _decode(self, token: str, grant: Grant, now: float, max_user_length: int) -> tuple[Token, Key]:
+        kid = claimed_kid(token)
+        for key in self._candidates(kid, grant, now):
+            try:
+                return decode(token, key.secret, max_user_length, key.kid), key
+            except UnknownSignature:
+                continue
+        raise UnknownSignature("signed by none of the secrets" if kid is None else "its kid names no secret of ours")
 
-
-def _forget(*, setting: str, **_: Any) -> None:
-    if setting == "REALTIME":
-        keyring.forget()
-
-
-setting_changed.connect(_forget)
+    def _candidates(self, kid: str | None, grant: Grant, now: float) -> Iterator[Key]:
+        """The secrets that may have signed a token. One whose `kid` is no row's may be a client's of old, which sends
+        one that never meant anything here: only the secret of the settings can have signed it.
+        """
+        if kid is not None and (named := self.keys.get(kid)):
+            yield named
+            return
+        if self.own is not None:
+            yield self.own
+        if kid is None:
+            valid = [key for key in self.keys.values() if key.is_valid(now)]
+            yield from islice(sorted(valid, key=lambda key: grant not in key.grants), TRIED)

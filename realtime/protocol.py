@@ -14,6 +14,7 @@ DEFAULT_TYPE = "message"
 FILTERS_A_MESSAGE = 50  # the rest of a longer list is ignored, before any of it is looked at
 
 UNAUTHORIZED = "Unauthorized"
+FORBIDDEN = "Forbidden"
 UNSUPPORTED_MEDIA_TYPE = "Unsupported Media Type"
 INVALID_JSON = "Invalid JSON body"
 TOO_DEEP = "JSON body is nested too deeply"
@@ -37,7 +38,9 @@ class CloseCode(IntEnum):
     """Why the server closed a socket. 4000 to 4499: connect again; 4500 to 4999: do not, it would end the same way."""
 
     TOKEN_EXPIRED = 4001  # only with CLOSE_AT_EXP: connect again with a fresh token
+    SECRET_REVOKED = 4002  # the secret of its token was, with its sockets: connect again with a fresh token
     TOO_MANY_FILTERS = 4501  # MAX_FILTERS
+    DISCONNECTED = 4502  # the product closed it (`realtime.disconnect`), and gave no other code
 
 
 class Ping(NamedTuple):

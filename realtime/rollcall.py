@@ -29,11 +29,12 @@ class RollCall:
     """Counts each socket once, whatever the order in which reports, acks and goodbyes come in.
 
     Complete when every process that the layer reached has reported, and every socket that they counted has acked or
-    gone. A process that stays silent is given up: without a report at the first `check`, afterwards when a probe went
-    unanswered from one `check` to the next.
+    gone; when acks are not wanted, as soon as all have reported. A process that stays silent is given up: without a
+    report at the first `check`, afterwards when a probe went unanswered from one `check` to the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, acks_wanted: bool = True) -> None:
+        self._acks_wanted = acks_wanted
         self.results: list[str] = []  # of the acks, in order of arrival, as JSON text
         self._expected: int | None = None  # processes that will report; None: the layer has not said
         self._processes: dict[str, _Process] = {}
@@ -44,7 +45,16 @@ class RollCall:
         return sum(process.matched or 0 for process in self._processes.values())
 
     @property
+    def reported(self) -> bool:
+        """Whether the count is final."""
+        if self._expected is None or len(self._processes) < self._expected:
+            return False
+        return all(process.matched is not None or process.lost for process in self._processes.values())
+
+    @property
     def complete(self) -> bool:
+        if not self._acks_wanted:
+            return self.reported
         if self._expected is None or len(self._processes) < self._expected:
             return False
         return not any(process.awaited for process in self._processes.values())

@@ -17,6 +17,8 @@ from .channellayer import AWAY, channel_layer, post, send
 from .envelopes import Envelope
 from .filters import Filters
 from .layers import LayerUnavailable
+from .protocol import CloseCode
+from .secretstore import store
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +32,12 @@ class Socket(Protocol):
     number: int  # in this process
     filters: Filters
     awaited: set[str]  # ids of the envelopes that the socket was sent and has not acked
+    kid: str | None  # of the secret that its token was signed with
+    since: float  # when it connected, in seconds since the epoch
 
     def deliver(self, envelope: Envelope) -> None: ...
+
+    async def cut_off(self, code: int, reason: str = "") -> None: ...
 
 
 class _User:
@@ -64,6 +70,20 @@ class Sockets:
         self.awaited: dict[str, _Awaited] = {}  # by envelope id
         self._starting = asyncio.Lock()
         self._receiver: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self.secrets_changed = asyncio.Event()  # somebody said so
+        self._told = False  # whether the process is in the group of all processes
+
+    async def listen(self) -> None:
+        """Returns when the process hears what is said to all processes. Raises LayerUnavailable."""
+        if self._told:
+            return
+        try:
+            await self._start()
+            await self.layer.group_add(events.PROCESSES, self.channel)
+        except AWAY as error:
+            raise LayerUnavailable(repr(error)) from error
+        self._told = True
 
     async def add(self, socket: Socket) -> None:
         """Returns when envelopes for the user reach the socket. Raises LayerUnavailable."""
@@ -71,7 +91,7 @@ class Sockets:
         user = self.users.setdefault(group, _User())
         user.sockets[socket.number] = socket
         try:
-            await self._start()
+            await self.listen()
             async with user.lock:
                 if not user.joined:
                     await self.layer.group_add(group, self.channel)
@@ -144,6 +164,29 @@ class Sockets:
             post(self.layer, event["reply"], events.report(self.channel, self._fan_out(event)))
         elif event["type"] == events.PROBE:
             post(self.layer, event["reply"], events.here(self.channel))
+        elif event["type"] == events.SECRETS:
+            self.secrets_changed.set()
+        else:
+            post(self.layer, event["reply"], events.answer(self.channel, self._answer(event)))
+
+    def _answer(self, event: events.Event) -> Any:
+        """What a question is answered with."""
+        if event["type"] == events.REVOKED:
+            store.revoke(event["kid"])
+            opened = [socket for user in self.users.values() for socket in user.sockets.values()]
+            return self._cut_off([socket for socket in opened if socket.kid == event["kid"]], CloseCode.SECRET_REVOKED)
+        user = self.users.get(event["group"])
+        sockets = list(user.sockets.values()) if user else []
+        if event["type"] == events.DISCONNECT:
+            return self._cut_off(sockets, event["code"], event["reason"])
+        return [[socket.number, socket.since, list(socket.filters), len(socket.awaited)] for socket in sockets]
+
+    def _cut_off(self, sockets: list[Socket], code: int, reason: str = "") -> int:
+        for socket in sockets:
+            task = asyncio.create_task(socket.cut_off(code, reason))
+            self._closing.add(task)  # the event loop keeps only weak references
+            task.add_done_callback(self._closing.discard)
+        return len(sockets)
 
     def _fan_out(self, event: events.Event) -> int:
         """Hand the envelope to the sockets that match. Returns how many they are."""

@@ -22,13 +22,21 @@ class InvalidToken(Exception):
     """The token is none of ours, expired, or not yet valid. The text says why; it never holds the token."""
 
 
+class UnknownSignature(InvalidToken):
+    """None of the known secrets has signed it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A verified token: whom it names, and when it is valid (seconds since the epoch; None: no bound)."""
+    """A verified token: whom it names, and when it is valid (seconds since the epoch; None: no bound).
+
+    `kid` is the id of the secret that has signed it, None for the one in the settings.
+    """
 
     user: str
     expires: float | None = None
     not_before: float | None = None
+    kid: str | None = None
 
     def check(self, now: float, leeway: float = 0) -> None:
         """Raise InvalidToken unless the token is valid at `now` (RFC 7519: not on or after `exp`, not before `nbf`)."""
@@ -46,8 +54,17 @@ def find_token(authorization: str | None, query: str) -> str | None:
     return next((trim(value) for key, value in parse_qsl(query, keep_blank_values=True) if key == "token"), "") or None
 
 
-def decode(token: str, secret: bytes, max_user_length: int) -> Token:
-    """The token, its signature verified but not its times. Raises InvalidToken.
+def claimed_kid(token: str) -> str | None:
+    """The `kid` that the header names, before anything has been verified. None: it names none, or can't be read."""
+    try:
+        raw = (strictjson.members(_segment(token)) or {}).get("kid")
+    except (ValueError, RecursionError):
+        return None
+    return None if raw is None else strictjson.string(raw)
+
+
+def decode(token: str, secret: bytes, max_user_length: int, kid: str | None = None) -> Token:
+    """The token, its signature verified but not its times; `kid` is passed on. Raises InvalidToken.
 
     Only HS256, whatever the header says. Claims other than `userId`, `exp` and `nbf` are nobody's business here,
     which is why PyJWT verifies the signature and not the claims: it refuses a numeric `sub`, or an `iat` ahead of us.
@@ -55,6 +72,8 @@ def decode(token: str, secret: bytes, max_user_length: int) -> Token:
     try:
         decoded = _jws.decode_complete(token, secret, algorithms=["HS256"])
         header, claims = strictjson.members(_segment(token)), strictjson.members(decoded["payload"])
+    except jwt.InvalidSignatureError:
+        raise UnknownSignature("signed by none of the secrets") from None
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
         raise InvalidToken(type(error).__name__) from None
     _check_type(header or {})
@@ -63,14 +82,17 @@ def decode(token: str, secret: bytes, max_user_length: int) -> Token:
         raise InvalidToken("userId is missing, blank or not a string")
     if len(user) > max_user_length:
         raise InvalidToken("userId is too long")
-    return Token(user, _time(claims or {}, "exp"), _time(claims or {}, "nbf"))
+    return Token(user, _time(claims or {}, "exp"), _time(claims or {}, "nbf"), kid)
 
 
-def sign(user: str, secret: str, lifetime: float | None = None, **claims: Any) -> str:
-    """A token for `user` that is valid for `lifetime` seconds, or for ever."""
+def sign(
+    user: str, secret: str | bytes, lifetime: float | None = None, *, kid: str | None = None, **claims: Any
+) -> str:
+    """A token for `user` that is valid for `lifetime` seconds, or for ever. `kid` goes into its header."""
     now = int(time.time())
     times = {"iat": now} if lifetime is None else {"iat": now, "exp": now + int(lifetime)}
-    return jwt.encode({"userId": user, **times, **claims}, secret, algorithm="HS256")
+    headers = None if kid is None else {"kid": kid}
+    return jwt.encode({"userId": user, **times, **claims}, secret, algorithm="HS256", headers=headers)
 
 
 def _segment(token: str) -> bytes:

@@ -14,11 +14,13 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from . import protocol, strictjson
+from .admission import admit
 from .conf import conf
 from .delivery import deliver
 from .http import RETRY_SOON, Headers, Response
-from .keyring import keyring
+from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
+from .secretstore import SecretsUnknown
 from .tokens import InvalidToken, find_token
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ async def answer(request: PublishRequest) -> Response:
     if request.method != "POST":
         return Response.error(405, protocol.METHOD_NOT_ALLOWED, ALLOW)
     try:
-        keyring.verify(find_token(request.authorization, request.query_string))
+        await admit(find_token(request.authorization, request.query_string), Grant.PUBLISH)
         if "application/json" not in request.content_type.lower():
             raise Refused(415, protocol.UNSUPPORTED_MEDIA_TYPE)
         user, type, payload = _parse(await request.read_body(conf.MAX_BODY_BYTES))
@@ -69,11 +71,14 @@ async def answer(request: PublishRequest) -> Response:
     except InvalidToken as error:
         logger.info("publish refused: %s", error)
         return Response.error(401, protocol.UNAUTHORIZED)
+    except Forbidden as error:
+        logger.info("publish refused: %s", error)
+        return Response.error(403, protocol.FORBIDDEN)
     except BodyTooLarge:
         return Response.error(413, protocol.BODY_TOO_LARGE)
     except Refused as refused:
         return refused.response
-    except LayerUnavailable as error:
+    except (LayerUnavailable, SecretsUnknown) as error:
         logger.warning("publish failed: %s", error)
         return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
     except Exception:

@@ -88,7 +88,7 @@ async def test_a_script_publishes_as_a_celery_task_would(redis_url: str) -> None
             assert envelope.payload == "null"
             await socket.ack(envelope, "1")
             out, _ = await process.communicate()
-            assert out.decode().strip() == "Delivered(client_count=1, results=[1])"
+            assert out.decode().strip() == "Delivered(client_count=1, results=[1], timed_out=False)"
 
 
 @pytest.mark.parametrize("payload", [{"text": "é\ud800", "n": 10**30}, "text", None, [1, 2.5]])

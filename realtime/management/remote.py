@@ -9,7 +9,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
-from realtime.keyring import keyring
+from realtime.keyring import Grant
+from realtime.secretstore import store
 from realtime.tokens import sign
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -18,12 +19,13 @@ LIFETIME = 900  # seconds; long enough to connect, and a token in a terminal's h
 
 def add_server_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help="the server, with its prefix (default: %(default)s)")
-    parser.add_argument("--token", help="a token of that server (default: one made with this site's JWT_SECRET)")
+    parser.add_argument("--token", help="a token of that server (default: one signed with a secret of this site)")
 
 
-def make_token(user: str, lifetime: float | None = LIFETIME) -> str:
+def make_token(user: str, *grants: Grant, lifetime: float | None = LIFETIME) -> str:
     try:
-        return sign(user, keyring.secret(), lifetime)
+        key = store.signing_key(*grants)
+        return sign(user, key.secret, lifetime, kid=key.kid)
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from None
 

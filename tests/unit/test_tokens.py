@@ -1,5 +1,4 @@
 import json
-import time
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -8,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.keyring import Keyring, keyring
 from realtime.tokens import InvalidToken, Token, decode, find_token, sign
 from tests.servers import SECRET
 
@@ -78,29 +76,3 @@ def test_a_token_is_valid_from_nbf_until_just_before_exp(before: float, after: f
 )
 def test_the_token_is_found_where_the_contract_says(header: str | None, query: str, token: str | None) -> None:
     assert find_token(header, query) == token
-
-
-def test_a_remembered_token_is_still_refused_once_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
-    ring, token = Keyring(), sign("ann", SECRET, 60)
-    assert ring.verify(token) is ring.verify(token)
-    later = time.time() + 61
-    monkeypatch.setattr(time, "time", lambda: later)
-    with pytest.raises(InvalidToken):
-        ring.verify(token)
-
-
-def test_remembered_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime.keyring.REMEMBERED", 3)
-    ring = Keyring()
-    for number in range(10):
-        ring.verify(sign(f"user-{number}", SECRET, 60))
-    ring.verify(sign("ann", SECRET, 60, padding="x" * 4000))
-    assert len(ring._verified) == 3
-
-
-def test_a_changed_secret_forgets_what_was_verified(settings: Any) -> None:
-    token = sign("ann", SECRET, 60)
-    keyring.verify(token)
-    settings.REALTIME = {"JWT_SECRET": "another-secret-of-enough-length-0123456789"}
-    with pytest.raises(InvalidToken):
-        keyring.verify(token)

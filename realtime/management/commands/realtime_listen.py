@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
+from realtime.keyring import Grant
 from realtime.management.remote import add_server_arguments, address, compact, json_text, key_value, make_token
 from realtime.protocol import PONG
 
@@ -36,7 +37,7 @@ class Command(BaseCommand):
     def handle(
         self, *, user: str, types: list[str], fields: list[tuple[str, str]], url: str, token: str | None, **options: Any
     ) -> None:
-        headers = {"Authorization": f"Bearer {token or make_token(user)}"}
+        headers = {"Authorization": f"Bearer {token or make_token(user, Grant.CONNECT)}"}
         filters = [{**dict(fields), "type": type} for type in types]
         target = address(url, "ws")
         try:

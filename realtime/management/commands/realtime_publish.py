@@ -7,6 +7,7 @@ from urllib.request import Request, urlopen
 
 from django.core.management.base import BaseCommand, CommandError
 
+from realtime.keyring import Grant
 from realtime.management.remote import add_server_arguments, address, compact, json_text, make_token
 
 TIMEOUT = 30  # seconds; the answer takes the ack timeout at the most
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         request = Request(
             target,
             body.encode(),
-            {"Authorization": f"Bearer {token or make_token(user)}", "Content-Type": "application/json"},
+            {"Authorization": f"Bearer {token or make_token(user, Grant.PUBLISH)}", "Content-Type": "application/json"},
         )
         try:
             with urlopen(request, timeout=TIMEOUT) as response:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from realtime.keyring import BOTH
 from realtime.management.remote import LIFETIME, make_token
 
 
@@ -15,4 +16,4 @@ class Command(BaseCommand):
         parser.add_argument("--forever", action="store_true", help="a token without an end")
 
     def handle(self, *, user: str, lifetime: float, forever: bool, **_: Any) -> None:
-        self.stdout.write(make_token(user, None if forever else lifetime))
+        self.stdout.write(make_token(user, *BOTH, lifetime=None if forever else lifetime))

@@ -1,0 +1,68 @@
+"""Who may come in: tokens are verified here, by a keyring that a task of each event loop keeps fresh.
+
+The task reads the secrets when another process says that they have changed, and every SECRETS_POLL seconds in case
+nobody could. Verifying waits for it once, in the first moments of a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from weakref import WeakKeyDictionary
+
+from .conf import conf
+from .keyring import Grant
+from .layers import LayerUnavailable
+from .secretstore import store
+from .sockets import sockets
+from .tokens import Token
+
+logger = logging.getLogger(__name__)
+
+FIRST_LOOK = 2.0  # seconds that the first token of a process waits for the database
+
+
+async def admit(token: str | None, grant: Grant) -> Token:
+    """The verified token. Raises InvalidToken, Forbidden, and SecretsUnknown when the database never answered."""
+    loop = asyncio.get_running_loop()
+    watch = _watches.get(loop)
+    if watch is None:
+        watch = _watches[loop] = Watch()
+    if not watch.has_looked:
+        await watch.first_look()
+    return store.verify(token, grant)
+
+
+class Watch:
+    """The task that keeps the keyring fresh while one event loop runs."""
+
+    def __init__(self) -> None:
+        store.read_settings()
+        self.has_looked = False
+        self._looked = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    async def first_look(self) -> None:
+        """Returns when the secrets have been read, or could not be."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK):
+                await self._looked.wait()
+
+    async def _run(self) -> None:
+        while True:
+            changed = sockets().secrets_changed
+            changed.clear()
+            await store.look()
+            self.has_looked = True
+            self._looked.set()
+            try:
+                await sockets().listen()
+            except LayerUnavailable as error:
+                logger.debug("not told of changed secrets, but looking for them: %s", error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(conf.SECRETS_POLL):
+                    await changed.wait()
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()

@@ -1,0 +1,115 @@
+"""Questions to the processes that hold sockets: which are a user's, and please close them. No table knows them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from . import events
+from .background import background
+from .channellayer import AWAY, channel_layer, reply_channel
+from .conf import conf
+from .layers import LayerUnavailable
+from .protocol import CloseCode
+from .users import user_id
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open socket of a user."""
+
+    process: str
+    """The process that holds it, by its name in the channel layer."""
+    number: int
+    """Its number there."""
+    since: datetime
+    """When it connected, in UTC."""
+    filters: tuple[dict[str, str], ...]
+    awaited: int
+    """The envelopes that it has been sent and still has to ack."""
+
+
+async def aconnections(user: Any) -> list[Connection]:
+    """The open sockets of a user in all processes, the oldest first. Raises LayerUnavailable.
+
+    A process that does not answer within REPORT_TIMEOUT is left out, and logged.
+    """
+    answers = await _ask(events.connections, events.group_name(user_id(user)))
+    found = [
+        Connection(process, number, datetime.fromtimestamp(since, UTC), tuple(filters), awaited)
+        for process, sockets in answers
+        for number, since, filters, awaited in sockets
+    ]
+    return sorted(found, key=lambda connection: connection.since)
+
+
+def connections(user: Any) -> list[Connection]:
+    """`aconnections` for code that is not async."""
+    return background.run(aconnections, user)
+
+
+async def adisconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
+    """Close the sockets of a user in all processes. Returns how many. Raises LayerUnavailable.
+
+    Clients connect again unless the code tells them not to, as the default does (docs/protocol.md). `code` is 1000 or
+    3000 to 4999, `reason` at most 123 bytes (RFC 6455), else ValueError. Only some servers can send a reason.
+    """
+    if code != 1000 and not 3000 <= code <= 4999:
+        raise ValueError(f"{code} is no close code that an application may send: 1000 or 3000 to 4999")
+    if len(reason.encode()) > 123:
+        raise ValueError("a close reason has at most 123 bytes")
+    answers = await _ask(events.disconnect, events.group_name(user_id(user)), int(code), reason)
+    return sum(closed for _, closed in answers)
+
+
+def disconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
+    """`adisconnect` for code that is not async."""
+    return background.run(adisconnect, user, code, reason)
+
+
+async def aclose_sockets_of_secret(kid: str) -> int:
+    """Close the sockets that tokens of a secret have opened, in all processes, which forget the secret at once."""
+    return sum(closed for _, closed in await _ask(events.revoked, events.PROCESSES, kid))
+
+
+def close_sockets_of_secret(kid: str) -> int:
+    """`aclose_sockets_of_secret` for code that is not async."""
+    return background.run(aclose_sockets_of_secret, kid)
+
+
+def announce_secrets() -> None:
+    """Tell all processes that the secrets have changed. Those that can't be told will see for themselves."""
+    try:
+        background.run(_announce_secrets)
+    except Exception as error:
+        logger.warning("the other processes could not be told of changed JWT secrets: %r", error)
+
+
+async def _announce_secrets() -> None:
+    await channel_layer().group_send(events.PROCESSES, events.secrets())
+
+
+async def _ask(question: Any, group: str, *arguments: Any) -> list[tuple[str, Any]]:
+    """The name of each process that is in the group, and what it answers."""
+    layer = channel_layer()
+    answers: list[tuple[str, Any]] = []
+    content = question(*arguments) if group == events.PROCESSES else question(group, *arguments)
+    try:
+        async with reply_channel(layer) as (reply, inbox):
+            reached = await layer.group_send(group, {**content, "reply": reply})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT):
+                    while reached is None or len(answers) < reached:
+                        event = await inbox.get()
+                        answers.append((event["process"], event["value"]))
+    except AWAY as error:
+        raise LayerUnavailable(repr(error)) from error
+    if reached is not None and len(answers) < reached:
+        logger.warning("%d of %d processes did not answer", reached - len(answers), reached)
+    return answers

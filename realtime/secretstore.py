@@ -1,0 +1,229 @@
+"""The keyring of this process, and how it is read from the database: never while a token is verified.
+
+Processes that serve sockets or publishes have a task that keeps it fresh (`admission`). Code that serves nothing (a
+WSGI view, a command) reads the table itself when what it knows is old. While the database is away, the secrets known so
+far go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db import DatabaseError, connections
+from django.utils import timezone
+
+from .conf import MIN_SECRET_BYTES, conf
+from .encryption import Undecryptable
+from .keyring import Grant, Key, Keyring, NoSecret
+from .tokens import Token, UnknownSignature
+
+if TYPE_CHECKING:
+    from .models import Secret, SecretQuerySet
+
+logger = logging.getLogger(__name__)
+
+MAKE_ONE = (
+    "Make one in the admin or with `manage.py realtime_secret create NAME`, or set REALTIME['JWT_SECRET'] to what "
+    '`python -c "import secrets; print(secrets.token_urlsafe(48))"` prints.'
+)
+PATIENCE = 2.0  # seconds that somebody waits for the database who needs a secret to sign with
+WRITE_AFTER = 60.0  # seconds between two writes of a secret's last use
+
+
+class SecretsUnknown(Exception):
+    """The secrets could not be read yet, so nothing can be said about this token. Trying again is right."""
+
+
+class SecretStore:
+    """The keyring of this process, and what keeps it fresh."""
+
+    def __init__(self) -> None:
+        self.keyring = Keyring()
+        self._own_known = False  # whether the secret in the settings is in it: they are read when used, not before
+        self._looks = itertools.count(1)
+        self._last_look = 0  # the one that made the keyring
+        self._lock = Lock()
+        self._read_at: float | None = None  # monotonic; None: never
+        self._problem = ""  # the one that has been logged
+
+    def verify(self, token: str | None, grant: Grant) -> Token:
+        """The verified token. Raises InvalidToken, Forbidden, and SecretsUnknown when the database never answered."""
+        try:
+            return self.keyring.verify(token, grant, leeway=conf.JWT_LEEWAY, max_user_length=conf.MAX_USER_LENGTH)
+        except UnknownSignature:
+            if self._read_at is None:
+                raise SecretsUnknown("the secrets in the database could not be read yet") from None
+            raise
+
+    def signing_key(self, *grants: Grant) -> Key:
+        """The secret to sign a new token with. Raises ImproperlyConfigured when there is none that may do this."""
+        self._freshen()
+        try:
+            return self.keyring.signing_key(*grants)
+        except NoSecret as error:
+            raise ImproperlyConfigured(f"{error}. {MAKE_ONE}") from None
+
+    def reload(self) -> None:
+        """Read the table. What can't be read is logged, once, and the keys known so far go on."""
+        look = next(self._looks)
+        try:
+            keys, problems = _read()
+        except Exception as error:  # a database that is away raises whatever its driver does
+            self._log(f"the JWT secrets can't be read, going on with those known: {error!r}")
+            return
+        with self._lock:
+            if look > self._last_look:  # else somebody has read the table since, and knows better
+                self._last_look = look
+                self._take(keys)
+                self._read_at = time.monotonic()
+        if not keys and self.keyring.own is None:
+            problems.append(f"there is no JWT secret, every token is refused. {MAKE_ONE}")
+        self._log("; ".join(problems))
+
+    def revoke(self, kid: str) -> None:
+        """Forget a secret at once, without asking the database."""
+        with self._lock:
+            self._last_look = next(self._looks)  # who has begun to read the table before may have seen it still
+            self.keyring = self.keyring.without(kid)
+
+    def read_settings(self) -> None:
+        """Take the secret in the settings into the keyring."""
+        with self._lock:
+            self.keyring = Keyring(self.keyring.keys.values(), _own_key())
+            self._own_known = True
+
+    async def look(self) -> None:
+        """Read the table in a thread of its own, which nothing that the product runs can hold up."""
+        await database_sync_to_async(self._look_and_write, thread_sensitive=False, executor=_thread)()
+
+    def _look_and_write(self) -> None:
+        self.reload()
+        try:
+            self._write_last_used()
+        except Exception as error:
+            logger.warning("the last use of the JWT secrets could not be written: %r", error)
+
+    def _write_last_used(self) -> None:
+        """Note which secrets have been used, each at most once a minute over all processes."""
+        for key in self.keyring.keys.values():
+            if key.used - key.written > WRITE_AFTER:
+                used = _moment(key.used)
+                written_lately = {"last_used__gt": used - timedelta(seconds=WRITE_AFTER)}
+                # An update, unlike a save, makes nobody read the table anew.
+                _secrets().filter(kid=key.kid).exclude(**written_lately).update(last_used=used)
+                key.written = key.used
+
+    def _freshen(self) -> None:
+        """For code that has no watch: read the table when that has not been done for a while."""
+        if not self._own_known:
+            self.read_settings()
+        if self._read_at is not None and time.monotonic() - self._read_at < 2 * conf.SECRETS_POLL:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.reload()
+        else:  # where Django allows no query
+            with suppress(TimeoutError):
+                _thread.submit(_closing_connections, self.reload).result(PATIENCE)
+
+    def _take(self, keys: list[Key]) -> None:
+        """A keyring of these keys, which take over what is known of their use."""
+        for key in keys:
+            if known := self.keyring.keys.get(key.kid):
+                key.used, key.written = known.used, max(known.written, key.written)
+        self.keyring = Keyring(keys, self.keyring.own)
+
+    def _log(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            logger.error(problem)
+        self._problem = problem
+
+
+_thread = ThreadPoolExecutor(1, thread_name_prefix="realtime-secrets")
+
+
+def _secrets() -> SecretQuerySet:
+    """The table. Found when it is used, so that an asgi.py may import this before Django is set up."""
+    from .models import Secret
+
+    return Secret.objects.all()
+
+
+def _closing_connections(read: Any) -> None:
+    try:
+        read()
+    finally:
+        connections.close_all()
+
+
+def _own_key() -> Key | None:
+    secret: str = conf.JWT_SECRET
+    if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+        logger.error("REALTIME['JWT_SECRET'] is shorter than %d bytes and not used", MIN_SECRET_BYTES)
+        return None
+    return Key(secret.encode()) if secret else None
+
+
+def _read() -> tuple[list[Key], list[str]]:
+    """The active secrets, the newest first, and what is wrong with those that are left out."""
+    keys, problems = [], []
+    try:
+        for secret in _secrets().filter(is_active=True):
+            try:
+                keys.append(_key(secret))
+            except Undecryptable as error:
+                problems.append(f"the JWT secret with the key id {secret.kid} can't be used: {error}")
+    except DatabaseError:
+        if _is_migrated():
+            raise
+    return keys, problems
+
+
+def _is_migrated() -> bool:
+    """Whether the table is there. A product that keeps its one secret in the settings need not migrate."""
+    secrets = _secrets()
+    connection = connections[secrets.db]
+    with connection.cursor() as cursor:
+        return secrets.model._meta.db_table in connection.introspection.table_names(cursor)
+
+
+def _key(secret: Secret) -> Key:
+    """Raises Undecryptable."""
+    grants = {Grant.CONNECT: secret.can_connect, Grant.PUBLISH: secret.can_publish}
+    return Key(
+        secret.decrypt().encode(),
+        secret.kid,
+        frozenset(grant for grant, given in grants.items() if given),
+        begins=secret.valid_from.timestamp(),
+        ends=secret.valid_until.timestamp() if secret.valid_until else math.inf,
+        written=secret.last_used.timestamp() if secret.last_used else 0.0,
+    )
+
+
+def _moment(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, timezone.get_default_timezone() if settings.USE_TZ else None)
+
+
+store = SecretStore()
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "REALTIME":
+        store.read_settings()
+
+
+setting_changed.connect(_forget)

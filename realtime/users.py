@@ -1,0 +1,37 @@
+"""Which user id a user of the product has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from .conf import conf
+from .protocol import trim
+
+
+def primary_key(user: Any) -> str:
+    """The default of USER_ID."""
+    return str(user.pk)
+
+
+def user_id(user: Any) -> str:
+    """The user id that tokens name: a string as it is, trimmed; a user of the product's by USER_ID.
+
+    Raises ValueError when it is blank, as that of an anonymous user, or too long.
+    """
+    given = user if isinstance(user, str) else import_string(conf.USER_ID)(user) if _is_known(user) else ""
+    if not isinstance(given, str):
+        raise TypeError(f"a user id is a string, not {type(given).__name__}")
+    found = trim(given)
+    if not found:
+        raise ValueError("the user id is blank, or the user is anonymous")
+    if len(found) > conf.MAX_USER_LENGTH:
+        raise ValueError(f"the user id is longer than {conf.MAX_USER_LENGTH} characters")
+    return found
+
+
+def _is_known(user: Any) -> bool:
+    if not hasattr(user, "pk"):
+        raise TypeError(f"a user is a string or a user of the product's, not {type(user).__name__}")
+    return user.pk is not None
