@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError
 
-from .conf import HINTS, MIN_SECRET_BYTES, Settings
+from .conf import HINTS, MIN_SECRET_BYTES, Settings, conf
+from .encryption import KEEP_THE_OLD_KEY, Undecryptable
+from .secretstore import MAKE_ONE
 from .strictjson import DEEPEST
+
+if TYPE_CHECKING:
+    from .models import Secret
 
 LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300}
 MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
@@ -69,3 +76,33 @@ def _check_layer(given: dict[str, Any]) -> list[CheckMessage]:
             id="realtime.E006",
         )
     ]
+
+
+@register(Tags.database)
+def check_secrets(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """E007: a secret in the database can't be decrypted. W004: there is none at all, in the settings neither.
+
+    Django runs this with `migrate` and `check --database default`.
+    """
+    from .models import Secret
+
+    secrets = Secret.objects.all()
+    if secrets.db not in (databases or ()):
+        return []
+    try:
+        found = [message for secret in secrets if (message := _check_decrypts(secret))]
+        missing = not conf.JWT_SECRET and not secrets.usable().exists()
+    except DatabaseError:
+        return []  # not migrated yet
+    if missing:
+        found.append(Warning("There is no JWT secret: every token is refused.", hint=MAKE_ONE, id="realtime.W004"))
+    return found
+
+
+def _check_decrypts(secret: Secret) -> CheckMessage | None:
+    try:
+        secret.decrypt()
+    except Undecryptable as error:
+        problem = f"The JWT secret with the key id {secret.kid} can't be used: {error}."
+        return Error(problem, hint=KEEP_THE_OLD_KEY, id="realtime.E007")
+    return None

@@ -19,6 +19,11 @@ from .conf import conf
 VERSION = "v1:"  # how the rest of the text was made
 LABEL = b"hopeflow-realtime jwt secret v1"  # RFC 5869's info: a key of ours is nobody else's, though SECRET_KEY is
 
+KEEP_THE_OLD_KEY = (
+    "Put the key that it was encrypted with back, into SECRET_KEY_FALLBACKS, or behind the first of "
+    "REALTIME['ENCRYPTION_KEYS'], until `manage.py realtime_secret reencrypt` has been run."
+)
+
 
 class Undecryptable(Exception):
     """None of the keys decrypts it. The text never holds any of it."""

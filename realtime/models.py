@@ -7,6 +7,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
+import jwt
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
@@ -16,8 +17,10 @@ from django.views.decorators.debug import sensitive_variables
 
 from .conf import MIN_SECRET_BYTES
 from .encryption import decrypt, encrypt, is_current
+from .tokens import sign
 
 GENERATED_BYTES = 32  # 256 bits, as text 43 characters
+EXPIRES_SOON = timedelta(days=7)
 
 
 def new_kid() -> str:
@@ -32,9 +35,23 @@ def fingerprint(secret: str) -> str:
 
 @sensitive_variables("secret")
 def check_secret(secret: str) -> None:
-    """Raise ValidationError for a secret that is too short to sign with HS256."""
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ValidationError(_("A secret has at least %(least)d bytes.") % {"least": MIN_SECRET_BYTES}, "too_short")
+    """Raise ValidationError for a secret that can't sign with HS256: too short, or a PEM key, say."""
+    try:
+        if len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValidationError(_("A secret has at least %(least)d bytes."), "short", {"least": MIN_SECRET_BYTES})
+        sign("nobody", secret)
+    except (jwt.PyJWTError, UnicodeEncodeError):
+        raise ValidationError(_("This cannot be a secret for HS256."), "unfit") from None
+
+
+class State(models.TextChoices):
+    """What a secret is good for at this moment."""
+
+    ACTIVE = "active", _("active")
+    EXPIRING = "expiring", _("expiring soon")
+    NOT_YET = "not yet", _("not yet valid")
+    EXPIRED = "expired", _("expired")
+    REVOKED = "revoked", _("revoked")
 
 
 class SecretQuerySet(models.QuerySet["Secret"]):
@@ -87,6 +104,19 @@ class Secret(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.fingerprint})"
+
+    @property
+    def state(self) -> State:
+        now = timezone.now()
+        if not self.is_active:
+            return State.REVOKED
+        if self.valid_until is not None and self.valid_until <= now:
+            return State.EXPIRED
+        if self.valid_from > now:
+            return State.NOT_YET
+        if self.valid_until is not None and self.valid_until <= now + EXPIRES_SOON:
+            return State.EXPIRING
+        return State.ACTIVE
 
     def clean(self) -> None:
         if self.valid_until is not None and self.valid_until <= self.valid_from:

