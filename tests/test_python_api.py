@@ -6,13 +6,20 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
 from redis.asyncio import Redis
 
 import realtime
+from realtime.users import user_id
 
 from .clients import Service, service_of
 from .servers import ROOT, daphne, environment, free_port
@@ -66,13 +73,115 @@ async def test_another_process_publishes_through_redis_sync_or_async(on_redis: s
             assert envelope.payload == "[1.5]"
 
 
-async def test_sync_publishing_leaves_no_connection_behind(on_redis: str) -> None:
+async def test_many_calls_from_many_threads_share_one_pair_of_connections(on_redis: str) -> None:
     async with Redis.from_url(on_redis) as redis:
         await asyncio.to_thread(realtime.publish, "nobody")
-        before = len(await redis.client_list())
-        for _ in range(10):
-            assert await asyncio.to_thread(realtime.publish, "nobody") == realtime.Delivered(0, [])
-        assert len(await redis.client_list()) <= before
+        connected = {client["id"] for client in await redis.client_list()}
+        with ThreadPoolExecutor(5) as threads:
+            calls = [threads.submit(realtime.publish, "nobody") for _ in range(50)]
+            assert {call.result().client_count for call in calls} == {0}
+        assert {client["id"] for client in await redis.client_list()} <= connected
+
+
+async def test_sync_publishing_in_async_code_is_refused_with_a_hint() -> None:
+    """It would stop the event loop in which the acks arrive."""
+    for call, twin in ((realtime.publish, "apublish"), (realtime.connections, "aconnections")):
+        with pytest.raises(RuntimeError, match=twin):
+            call("ann")
+
+
+def test_a_forked_child_publishes_too(redis_url: str) -> None:
+    """As Celery's workers are: the parent has published before it forks."""
+    script = """
+import django, os; django.setup()
+import realtime
+assert realtime.publish("nobody").client_count == 0
+if not (child := os.fork()):
+    print(realtime.publish("nobody"), flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert realtime.publish("nobody").client_count == 0
+"""
+    # An embedding product may well fork with threads; Python 3.12 warns of it.
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(REDIS_URL=redis_url), cwd=ROOT, capture_output=True, timeout=30
+    )
+    assert done.stdout.decode().strip() == "Delivered(client_count=0, results=[], timed_out=False)", done.stderr
+
+
+async def test_a_publisher_chooses_how_long_it_waits_and_is_told_whether_it_was_enough(on_redis: str) -> None:
+    user = str(uuid4())
+    with daphne(environment(REDIS_URL=on_redis)) as server:
+        async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
+            assert await realtime.apublish(user, "t", timeout=0.2) == realtime.Delivered(1, [], timed_out=True)
+            assert await realtime.apublish(user, "t", timeout=0) == realtime.Delivered(1, [], timed_out=True)
+            assert await realtime.apublish(user, "t", wait=False) == realtime.Delivered(1, [])
+            assert await realtime.apublish(user, "other", wait=False) == realtime.Delivered(0, [])
+            late = [await socket.envelope() for _ in range(3)]
+            for envelope in late:
+                await socket.ack(envelope, '"late"')
+            delivery = asyncio.create_task(realtime.apublish(user, "t", timeout=30))
+            await socket.ack(await socket.envelope(), '"in time"')
+            assert await delivery == realtime.Delivered(1, ["in time"])
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_publish_on_commit_publishes_when_and_only_when_the_transaction_is_committed(on_redis: str) -> None:
+    """With the payload as it was when it was called."""
+    user = str(uuid4())
+
+    def in_a_transaction(number: int, fail: bool) -> None:
+        payload = {"number": number}
+        with suppress(ZeroDivisionError), transaction.atomic():
+            realtime.publish_on_commit(user, "t", payload)
+            payload["number"] = -1
+            assert not fail or 1 / 0
+
+    with daphne(environment(REDIS_URL=on_redis)) as server:
+        async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
+            await sync_to_async(in_a_transaction)(1, True)
+            await sync_to_async(in_a_transaction)(2, False)
+            assert (await socket.envelope()).payload == '{"number": 2}'
+            await sync_to_async(realtime.publish_on_commit)(user, "t", 3)
+            assert (await socket.envelope()).payload == "3"
+    with pytest.raises(TypeError):
+        realtime.publish_on_commit(user, "t", object())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_does_not_fail_because_redis_is_away(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "realtime.layers.RedisChannelLayer", "CONFIG": {"hosts": [url]}}}
+    with transaction.atomic():
+        realtime.publish_on_commit("ann")
+    assert "publish after the commit failed user='ann'" in caplog.text
+
+
+async def test_an_integer_that_python_refuses_to_read_is_a_float(on_redis: str) -> None:
+    """Any browser can ack with one."""
+    user = str(uuid4())
+    with daphne(environment(REDIS_URL=on_redis)) as server:
+        async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
+            delivery = asyncio.create_task(realtime.apublish(user, "t"))
+            await socket.ack(await socket.envelope(), "[1," + "1" * 5000 + "]")
+            assert (await delivery).results == [[1, float("inf")]]
+
+
+@pytest.mark.django_db
+def test_a_user_of_the_product_has_the_id_that_the_setting_says(settings: Any) -> None:
+    user = get_user_model()(pk=7, username="ann")
+    assert user_id(user) == "7"
+    settings.REALTIME = {"USER_ID": "tests.test_python_api.username"}
+    assert user_id(user) == "ann"
+    assert user_id(" bob ") == "bob"
+    for wrong, error in ((AnonymousUser(), ValueError), (" ", ValueError), ("x" * 1025, ValueError), (7, TypeError)):
+        with pytest.raises(error):
+            user_id(wrong)
+
+
+def username(user: Any) -> str:
+    found: str = user.username
+    return found
 
 
 async def test_a_script_publishes_as_a_celery_task_would(redis_url: str) -> None:
