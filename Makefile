@@ -30,7 +30,9 @@ export port_is_free
 
 define env_file
 from secrets import token_urlsafe
-print(f"JWT_SECRET={token_urlsafe(48)}\nDJANGO_SECRET_KEY={token_urlsafe(48)}\nDJANGO_DEBUG=true")
+for name in ("JWT_SECRET", "DJANGO_SECRET_KEY", "POSTGRES_PASSWORD"):
+    print(f"{name}={token_urlsafe(48)}")
+print("DJANGO_DEBUG=true")
 endef
 export env_file
 

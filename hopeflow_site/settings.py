@@ -20,9 +20,9 @@ env = environ.Env()
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 
 
-def _secret(name: str, least: int) -> str:
+def _secret(name: str, least: int, may_be_missing: bool = False) -> str:
     value: str = env.str(name, default="")
-    if len(value.encode()) >= least:
+    if len(value.encode()) >= least or (not value and may_be_missing):
         return value
     raise ImproperlyConfigured(
         f"The environment variable {name} is missing or shorter than {least} bytes. Make one: "
@@ -39,11 +39,13 @@ def _setting(text: str) -> Any:
 
 
 SECRET_KEY = _secret("DJANGO_SECRET_KEY", 32)
+SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])
+CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])  # https://… where TLS ends in front of us
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 
 # REALTIME_ACK_TIMEOUT=3 in the environment is REALTIME["ACK_TIMEOUT"] = 3; realtime/conf.py lists them all.
 REALTIME = {
-    "JWT_SECRET": _secret("JWT_SECRET", 32),
+    "JWT_SECRET": _secret("JWT_SECRET", 32, may_be_missing=True),  # others are managed in the admin
     **{
         name.removeprefix("REALTIME_"): _setting(value)
         for name, value in os.environ.items()

@@ -96,6 +96,7 @@ def environment(**extra: str) -> dict[str, str]:
         # Said here so that a developer's .env does not say otherwise.
         "DJANGO_DEBUG": "false",
         "REDIS_URL": "",
+        "DATABASE_URL": "sqlite://:memory:",  # without tables: a test that wants a database brings one
         **extra,
     }
 

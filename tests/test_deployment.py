@@ -18,7 +18,7 @@ from tests.servers import DAPHNE, ROOT, Server, daphne, environment
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-REPLICAS = {name: service for name, service in SERVICES.items() if "build" in service}
+REPLICAS = {name: service for name, service in SERVICES.items() if "build" in service and "command" not in service}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMMAND: list[str] = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[0])
 PORT = COMMAND[COMMAND.index("-p") + 1]
@@ -40,13 +40,25 @@ def test_variables(replica: dict[str, Any]) -> None:
     settings = ast.parse((ROOT / "hopeflow_site/settings.py").read_text())
     read = {node.value for node in ast.walk(settings) if isinstance(node, ast.Constant)}
     assert set(replica["environment"]) <= read
+    assert replica["environment"] == SERVICES["migrate"]["environment"]
 
 
 @each_replica
-@pytest.mark.parametrize("secret", ["JWT_SECRET", "DJANGO_SECRET_KEY"])
-def test_secrets(replica: dict[str, Any], secret: str) -> None:
-    """Compose refuses to start without the secrets, and none stands in the file."""
-    assert re.fullmatch(rf"\$\{{{secret}:\?[^}}]+\}}", replica["environment"][secret])
+def test_secrets(replica: dict[str, Any]) -> None:
+    """Compose refuses to start without the secrets that are needed, and none stands in the file."""
+    variables = replica["environment"]
+    assert re.fullmatch(r"\$\{DJANGO_SECRET_KEY:\?[^}]+\}", variables["DJANGO_SECRET_KEY"])
+    assert variables["JWT_SECRET"] == "${JWT_SECRET:-}"
+    user, password = "hopeflow", "${POSTGRES_PASSWORD:?a password for the database}"
+    assert variables["DATABASE_URL"] == f"postgres://{user}:{password}@postgres:5432/hopeflow"
+    database = SERVICES["postgres"]["environment"]
+    assert database == {"POSTGRES_USER": user, "POSTGRES_PASSWORD": password}
+
+
+def test_migrations() -> None:
+    """The tables are there before the first process starts."""
+    assert all(replica["depends_on"]["migrate"]["condition"].endswith("successfully") for replica in REPLICAS.values())
+    assert SERVICES["migrate"]["command"][1:] == ["manage.py", "migrate"]
 
 
 @each_replica

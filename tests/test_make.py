@@ -122,7 +122,7 @@ def test_secrets(site: Server, tree: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert subprocess.run(["git", "check-ignore", "--quiet", ".env"], cwd=tree).returncode == 0
     variables = dict(line.split("=", 1) for line in path.read_text().splitlines())
-    assert list(variables) == ["JWT_SECRET", "DJANGO_SECRET_KEY", "DJANGO_DEBUG"]
+    assert list(variables) == ["JWT_SECRET", "DJANGO_SECRET_KEY", "POSTGRES_PASSWORD", "DJANGO_DEBUG"]
     assert variables["JWT_SECRET"] != variables["DJANGO_SECRET_KEY"]
     assert min(len(variables["JWT_SECRET"]), len(variables["DJANGO_SECRET_KEY"])) >= 48
 

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import re
+import shlex
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
@@ -18,7 +19,7 @@ from realtime.conf import Settings
 from realtime.protocol import CloseCode
 
 from .clients import service_of, token
-from .servers import ROOT, Server, daphne, environment, running
+from .servers import ROOT, Server, daphne, environment, manage, migrate, running
 
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -42,7 +43,14 @@ def here(text: str, server: Server) -> str:
 
 def test_every_command_is_run_by_a_test() -> None:
     """Here, or in the tests of the Makefile (`make run`), or by being the way the tests are run (`make test`)."""
-    run_here = (".venv/bin/python manage.py realtime_", "TOKEN=$(", "curl ", "daphne ", "python -m benchmarks")
+    run_here = (
+        ".venv/bin/python manage.py realtime_",
+        "python manage.py realtime_secret",
+        "TOKEN=$(",
+        "curl ",
+        "daphne ",
+        "python -m benchmarks",
+    )
     elsewhere = ("make run", "make test", "make bench")
     assert [line for line in COMMANDS if not line.startswith(run_here + elsewhere)] == []
 
@@ -83,6 +91,24 @@ async def test_the_browser_snippet_gets_an_envelope_and_acks_it() -> None:
         node.kill()
         out, _ = await node.communicate()
         assert out.decode().splitlines()[0] == "hello"
+
+
+def test_the_commands_for_secrets_work(tmp_path: Path) -> None:
+    """Those of the README and of the page about secrets, one after the other."""
+    page = (ROOT / "docs/secrets.md").read_text()
+    env = environment(DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3", REALTIME_REPORT_TIMEOUT="0.1")
+    migrate(env)
+    lines = re.findall(r"^python manage\.py (.+)$", README + page, re.MULTILINE)
+    assert len(lines) == 8
+    for line in lines:
+        newest = manage(env, "realtime_secret", "list").split(" ")[0]
+        manage(env, *shlex.split(line.replace("KID", newest)), stdin="0123456789abcdef" * 2)
+    listed = manage(env, "realtime_secret", "list")
+    assert [state for state in ("active", "expiring", "revoked") if state in listed] == [
+        "active",
+        "expiring",
+        "revoked",
+    ]
 
 
 def run(*arguments: str, **options: Any) -> None:
@@ -127,7 +153,7 @@ def test_the_table_of_close_codes_says_what_the_code_says() -> None:
     assert {name: int(code) for code, name in rows} == {code.name: int(code) for code in CloseCode}
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/protocol.md"])
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
         assert target.startswith("http") or ((ROOT / name).parent / target).exists(), target

@@ -214,7 +214,6 @@ async def _logged(service: Service, text: str) -> bool:
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"JWT_SECRET": ""}, "JWT_SECRET is missing or shorter than 32 bytes. Make one: python -c"),
         ({"JWT_SECRET": "x" * 31}, "JWT_SECRET is missing or shorter than 32 bytes. Make one: python -c"),
         ({"DJANGO_SECRET_KEY": ""}, "DJANGO_SECRET_KEY is missing"),
         ({"REALTIME_ACK_TIMEOUT": "soon"}, "(realtime.E003) REALTIME['ACK_TIMEOUT'] is str, not float."),
@@ -234,9 +233,11 @@ def test_settings_that_are_missing_or_wrong_say_what_to_do(variables: dict[str, 
     assert says in process.stderr
 
 
-def test_the_server_does_not_start_without_a_secret() -> None:
-    with pytest.raises(RuntimeError, match="JWT_SECRET is missing"), daphne(environment(JWT_SECRET="")):
-        pass
+async def test_without_any_secret_all_is_refused_and_the_log_says_what_to_do() -> None:
+    async with running(JWT_SECRET="") as service:
+        for door in ("publish", "socket"):
+            assert await service.status(door, bearer(token("ann"))) == (401 if door == "publish" else 403)
+        assert service.servers[0].log.count("realtime_secret create NAME") == 1
 
 
 def test_settings_come_from_the_environment() -> None:
