@@ -51,18 +51,28 @@ class Watch:
 
     async def _run(self) -> None:
         while True:
-            changed = sockets().secrets_changed
-            changed.clear()
+            try:
+                await self._look()
+            except Exception:  # nothing may end this task: no change of a secret would be seen any more
+                logger.exception("the JWT secrets could not be looked at")
+                await asyncio.sleep(conf.SECRETS_POLL)
+
+    async def _look(self) -> None:
+        """Read the secrets, and return when it is time to do so again."""
+        changed = sockets().secrets_changed
+        changed.clear()
+        try:
             await store.look()
+        finally:
             self.has_looked = True
             self._looked.set()
-            try:
-                await sockets().listen()
-            except LayerUnavailable as error:
-                logger.debug("not told of changed secrets, but looking for them: %s", error)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(conf.SECRETS_POLL):
-                    await changed.wait()
+        try:
+            await sockets().listen()
+        except LayerUnavailable as error:
+            logger.debug("not told of changed secrets, but looking for them: %s", error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(conf.SECRETS_POLL):
+                await changed.wait()
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()

@@ -33,13 +33,17 @@ class Background:
             pass
         else:
             raise RuntimeError(f"In async code call the async twin: await a{function.__name__.lstrip('_a')}(…).")
-        loop, _ = self._started()
-        future = asyncio.run_coroutine_threadsafe(function(*arguments), loop)
+        future = self.submit(function, *arguments)
         try:
             return future.result()
         except BaseException:
             future.cancel()  # Ctrl-C in a shell: nobody waits any more
             raise
+
+    def submit(self, function: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Future[Result]:
+        """Call a coroutine function there."""
+        loop, _ = self._started()
+        return asyncio.run_coroutine_threadsafe(function(*arguments), loop)
 
     def stop(self) -> None:
         """Close its connections and end the thread."""

@@ -40,7 +40,8 @@ async def aconnections(user: Any) -> list[Connection]:
 
     A process that does not answer within REPORT_TIMEOUT is left out, and logged.
     """
-    answers = await _ask(events.connections, events.group_name(user_id(user)))
+    group = events.group_name(user_id(user))
+    answers = await _ask(group, events.connections(group))
     found = [
         Connection(process, number, datetime.fromtimestamp(since, UTC), tuple(filters), awaited)
         for process, sockets in answers
@@ -64,8 +65,8 @@ async def adisconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str
         raise ValueError(f"{code} is no close code that an application may send: 1000 or 3000 to 4999")
     if len(reason.encode()) > 123:
         raise ValueError("a close reason has at most 123 bytes")
-    answers = await _ask(events.disconnect, events.group_name(user_id(user)), int(code), reason)
-    return sum(closed for _, closed in answers)
+    group = events.group_name(user_id(user))
+    return sum(closed for _, closed in await _ask(group, events.disconnect(group, int(code), reason)))
 
 
 def disconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
@@ -75,7 +76,7 @@ def disconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") 
 
 async def aclose_sockets_of_secret(kid: str) -> int:
     """Close the sockets that tokens of a secret have opened, in all processes, which forget the secret at once."""
-    return sum(closed for _, closed in await _ask(events.revoked, events.PROCESSES, kid))
+    return sum(closed for _, closed in await _ask(events.PROCESSES, events.revoked(kid)))
 
 
 def close_sockets_of_secret(kid: str) -> int:
@@ -95,14 +96,13 @@ async def _announce_secrets() -> None:
     await channel_layer().group_send(events.PROCESSES, events.secrets())
 
 
-async def _ask(question: Any, group: str, *arguments: Any) -> list[tuple[str, Any]]:
+async def _ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
     """The name of each process that is in the group, and what it answers."""
     layer = channel_layer()
     answers: list[tuple[str, Any]] = []
-    content = question(*arguments) if group == events.PROCESSES else question(group, *arguments)
     try:
         async with reply_channel(layer) as (reply, inbox):
-            reached = await layer.group_send(group, {**content, "reply": reply})
+            reached = await layer.group_send(group, {**question, "reply": reply})
             with suppress(TimeoutError):
                 async with asyncio.timeout(conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT):
                     while reached is None or len(answers) < reached:

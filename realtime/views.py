@@ -6,15 +6,18 @@ behind the product's middleware, and the fast lane in `asgi`, which spares the w
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from . import protocol, strictjson
 from .admission import admit
+from .background import background
 from .conf import conf
 from .delivery import deliver
 from .http import RETRY_SOON, Headers, Response
@@ -123,14 +126,28 @@ async def publish(request: HttpRequest) -> HttpResponse:
             raise BodyTooLarge
         return body
 
-    response = await answer(
-        PublishRequest(
-            method=request.method or "",
-            authorization=request.headers.get("Authorization"),
-            query_string=request.META.get("QUERY_STRING", ""),
-            content_type=request.headers.get("Content-Type", ""),
-            read_body=read_body,
-        )
+    asked = PublishRequest(
+        method=request.method or "",
+        authorization=request.headers.get("Authorization"),
+        query_string=request.META.get("QUERY_STRING", ""),
+        content_type=request.headers.get("Content-Type", ""),
+        read_body=read_body,
     )
+    response = await (answer(asked) if isinstance(request, ASGIRequest) else _answer_in_background(asked))
     headers = dict(response.all_headers)
     return HttpResponse(response.body, status=response.status, headers={"Content-Type": "", **headers})
+
+
+async def _answer_in_background(asked: PublishRequest) -> Response:
+    """For WSGI, which makes an event loop for each request: Redis connections and all the rest would come with it."""
+    try:
+        body = await asked.read_body(conf.MAX_BODY_BYTES)  # here, where a slow client holds up nobody else
+    except BodyTooLarge:
+        body = None
+
+    async def read_body(limit: int) -> bytes:
+        if body is None:
+            raise BodyTooLarge
+        return body
+
+    return await asyncio.wrap_future(background.submit(answer, replace(asked, read_body=read_body)))

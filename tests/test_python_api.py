@@ -21,8 +21,8 @@ from redis.asyncio import Redis
 import realtime
 from realtime.users import user_id
 
-from .clients import Service, service_of
-from .servers import ROOT, daphne, environment, free_port
+from .clients import NOBODY, Service, answered, service_of
+from .servers import ROOT, daphne, environment, free_port, running
 
 PRODUCT = "tests.sites.product:application"
 
@@ -81,6 +81,25 @@ async def test_many_calls_from_many_threads_share_one_pair_of_connections(on_red
             calls = [threads.submit(realtime.publish, "nobody") for _ in range(50)]
             assert {call.result().client_count for call in calls} == {0}
         assert {client["id"] for client in await redis.client_list()} <= connected
+
+
+async def test_the_view_works_on_wsgi_without_connections_for_each_request(on_redis: str) -> None:
+    """As in a product whose HTTP is served by gunicorn, beside an ASGI server for the sockets."""
+    user, env = str(uuid4()), environment(REDIS_URL=on_redis)
+    wsgi = [sys.executable, "-m", "tests.sites.wsgi"]
+    with daphne(env) as sockets, running(wsgi, r"Listening on http://127.0.0.1:(\d+)", env) as http:
+        async with service_of([http], 0) as publishing, service_of([sockets], 403) as service:
+            assert await publishing.publish(user) == NOBODY
+            async with Redis.from_url(on_redis) as redis, service.connect(user, {"type": "t"}) as socket:
+                connected = {client["id"] for client in await redis.client_list()}
+                for number in range(10):
+                    publish = publishing.begin(user, "t", str(number))
+                    await socket.ack(await socket.envelope(), str(number))
+                    assert await publish == answered(1, str(number))
+                assert {client["id"] for client in await redis.client_list()} <= connected
+            for content, status in (("{", 400), ("x" * 5_000_000, 413)):
+                assert (await publishing.post(content)).status_code == status
+            assert (await publishing.request("POST", content="{}")).status_code == 401
 
 
 async def test_sync_publishing_in_async_code_is_refused_with_a_hint() -> None:
