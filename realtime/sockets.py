@@ -70,6 +70,7 @@ class Sockets:
         self.awaited: dict[str, _Awaited] = {}  # by envelope id
         self._starting = asyncio.Lock()
         self._receiver: asyncio.Task[None] | None = None
+        self._renewer: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.secrets_changed = asyncio.Event()  # somebody said so
         self._told = False  # whether the process is in the group of all processes
@@ -134,6 +135,18 @@ class Sockets:
             if self._receiver is None:
                 self.channel = await self.layer.new_channel()
                 self._receiver = asyncio.create_task(self._receive())
+                if expiry := getattr(self.layer, "group_expiry", None):
+                    self._renewer = asyncio.create_task(self._renew_groups(expiry / 3))
+
+    async def _renew_groups(self, pause: float) -> None:
+        """Layers of another make forget who has joined a group too long ago, a day by default."""
+        while True:
+            await asyncio.sleep(pause)
+            for group in [events.PROCESSES, *(group for group, user in self.users.items() if user.joined)]:
+                try:
+                    await self.layer.group_add(group, self.channel)
+                except AWAY as error:
+                    logger.warning("membership of group %s could not be renewed: %r", group, error)
 
     async def _leave_if_last(self, group: str, user: _User) -> None:
         async with user.lock:

@@ -144,6 +144,16 @@ async def test_one_filter_too_many_closes_the_socket_with_a_code_that_says_so() 
         assert "reason=TOO_MANY_FILTERS" in service.servers[0].log
 
 
+async def test_a_socket_outlives_the_groups_of_a_layer_that_forgets(redis_url: str) -> None:
+    """channels_redis forgets members after a day, here after two seconds."""
+    user, loop = str(uuid4()), asyncio.get_running_loop()
+    settings = {"DJANGO_SETTINGS_MODULE": "tests.sites.foreign", "TEST_LAYER": "forgetful", "REDIS_URL": redis_url}
+    async with running(**settings) as service, service.connect(user, {"type": "t"}) as socket:
+        end = loop.time() + 4
+        while loop.time() < end:
+            await service.deliver(socket, user, "t")
+
+
 @pytest.mark.parametrize("limit", [1000, 2_000_000])
 async def test_a_frame_over_the_limit_is_ignored(limit: int) -> None:
     user = str(uuid4())

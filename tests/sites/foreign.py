@@ -11,6 +11,7 @@ _redis = {"hosts": [{"address": os.environ.get("REDIS_URL", ""), "socket_timeout
 _layers: dict[str, dict[str, Any]] = {
     "inmemory": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
     "core": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": _redis},
+    "forgetful": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {**_redis, "group_expiry": 2}},
     "pubsub": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": _redis},
 }
 
