@@ -25,13 +25,19 @@ FIRST_LOOK = 2.0  # seconds that the first token of a process waits for the data
 
 async def admit(token: str | None, grant: Grant) -> Token:
     """The verified token. Raises InvalidToken, Forbidden, and SecretsUnknown when the database never answered."""
+    if asyncio.get_running_loop() is not _watched:
+        await _watch()
+    return store.verify(token, grant)
+
+
+async def _watch() -> None:
+    global _watched
     loop = asyncio.get_running_loop()
     watch = _watches.get(loop)
     if watch is None:
         watch = _watches[loop] = Watch()
-    if not watch.has_looked:
-        await watch.first_look()
-    return store.verify(token, grant)
+    await watch.first_look()
+    _watched = loop
 
 
 class Watch:
@@ -39,15 +45,15 @@ class Watch:
 
     def __init__(self) -> None:
         store.read_settings()
-        self.has_looked = False
         self._looked = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
     async def first_look(self) -> None:
-        """Returns when the secrets have been read, or could not be."""
+        """Returns when the secrets have been read or could not be, or when this has been waited for once."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LOOK):
                 await self._looked.wait()
+        self._looked.set()  # a database that hangs holds up the first requests, not all of them
 
     async def _run(self) -> None:
         while True:
@@ -64,7 +70,6 @@ class Watch:
         try:
             await store.look()
         finally:
-            self.has_looked = True
             self._looked.set()
         try:
             await sockets().listen()
@@ -76,3 +81,4 @@ class Watch:
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
+_watched: asyncio.AbstractEventLoop | None = None  # the one that served last, which is looked at first

@@ -136,15 +136,15 @@ async def _collect(
     loop = asyncio.get_running_loop()
     deadline, check = loop.time() + patience, loop.time() + first_check
 
-    def turn_is_over() -> bool:
-        return roll_call.complete or (deadline < check and roll_call.reported and not reported)
-
     while not roll_call.complete:
-        reported = roll_call.reported
+        impatient = deadline < check
+        reported = impatient and roll_call.reported
         with suppress(TimeoutError):
-            async with asyncio.timeout_at(min(check, deadline) if reported else check):
-                while not turn_is_over():
+            async with asyncio.timeout_at(deadline if reported else check):
+                while not roll_call.complete:
                     roll_call.receive(await inbox.get())
+                    if impatient and not reported and roll_call.reported:
+                        break
         if roll_call.complete:
             break
         if roll_call.reported and loop.time() >= deadline:
