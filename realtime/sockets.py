@@ -85,6 +85,7 @@ class Sockets:
         except AWAY as error:
             raise LayerUnavailable(repr(error)) from error
         self._told = True
+        self.secrets_changed.set()  # perhaps they have, while nobody could tell
 
     async def add(self, socket: Socket) -> None:
         """Returns when envelopes for the user reach the socket. Raises LayerUnavailable."""
