@@ -11,8 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -50,17 +49,16 @@ class Product:
     @classmethod
     def make(cls, common: Path, versions: Versions) -> Product:
         """The product on these versions in the folder `common`, which is made once for all who ask."""
-        folder = common / versions
-        product = cls(folder / "product")
-        with locked(folder):
-            if not (folder / "ready").exists():
-                constraints = folder / "constraints.txt"
-                constraints.write_text("\n".join(lower_bounds() if versions == "oldest" else pins()))
-                run(sys.executable, "-m", "venv", "--without-pip", str(folder / "venv"))
-                product.install("--constraint", str(constraints), str(wheel(common / "wheel")))
-                product.start_project()
-                (folder / "ready").touch()
+        product = cls(common / versions / "product")
+        once(common / versions, lambda: product.build(versions, wheel(common / "wheel")))
         return product
+
+    def build(self, versions: Versions, wheel: Path) -> None:
+        constraints = self.folder.parent / "constraints.txt"
+        constraints.write_text("\n".join(lower_bounds() if versions == "oldest" else pins()))
+        run(sys.executable, "-m", "venv", "--without-pip", str(self.folder.parent / "venv"))
+        self.install("--constraint", str(constraints), str(wheel))
+        self.start_project()
 
     def install(self, *arguments: str) -> None:
         """Install with the pip of this interpreter: one less to be made for each product."""
@@ -111,21 +109,30 @@ def pins() -> list[str]:
 
 def wheel(folder: Path) -> Path:
     """The wheel of this tree, made in `folder` once."""
-    with locked(folder):
-        if not (folder / "ready").exists():
-            copy_of_the_tree(folder / "tree")
-            run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(folder / "tree"))
-            (folder / "ready").touch()
+
+    def build() -> None:
+        copy_of_the_tree(folder / "tree")
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(folder / "tree"))
+
+    once(folder, build)
     return next(folder.glob("*.whl"))
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """The block in one process at a time; `folder` is made."""
+def once(folder: Path, make: Callable[[], None]) -> None:
+    """Call `make`, which fills `folder`, in one process of all that ask. Where it fails, RuntimeError is for all."""
     folder.mkdir(parents=True, exist_ok=True)
+    outcome = folder / "outcome"
     with (folder / "lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        yield
+        if not outcome.exists():
+            try:
+                make()
+            except Exception as error:
+                outcome.write_text(str(error))
+                raise
+            outcome.touch()
+    if failure := outcome.read_text():
+        raise RuntimeError(failure)
 
 
 def run(*command: str, folder: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
