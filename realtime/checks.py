@@ -71,17 +71,18 @@ def check_layers(**_: Any) -> list[CheckMessage]:
     found = [_idle_sockets_die(alias) for alias, layer in layers.items() if _loses_its_connection(layer)]
     alias = _given().get("CHANNEL_LAYER", Settings.CHANNEL_LAYER)
     if alias not in layers:
-        return [_no_layer(alias), *found]
+        return [_no_layer(alias, any_at_all=bool(layers)), *found]
     processes = os.environ.get("WEB_CONCURRENCY", "1")
     if layers[alias].get("BACKEND") in IN_ONE_PROCESS and (not settings.DEBUG or processes not in ("", "1")):
         found.append(_ends_at_the_process(alias))
     return found
 
 
-def _no_layer(alias: Any) -> CheckMessage:
+def _no_layer(alias: Any, any_at_all: bool) -> CheckMessage:
+    layer = '{"BACKEND": "realtime.layers.LocalChannelLayer"}'
     return Error(
         f"CHANNEL_LAYERS has no {alias!r}, which realtime is to use.",
-        hint=f'CHANNEL_LAYERS = {{"{alias}": {{"BACKEND": "realtime.layers.LocalChannelLayer"}}}}',
+        hint=f'CHANNEL_LAYERS["{alias}"] = {layer}' if any_at_all else f'CHANNEL_LAYERS = {{"{alias}": {layer}}}',
         id="realtime.E006",
     )
 
@@ -89,9 +90,9 @@ def _no_layer(alias: Any) -> CheckMessage:
 def _ends_at_the_process(alias: str) -> CheckMessage:
     return Warning(
         f"CHANNEL_LAYERS[{alias!r}] ends at the process: a publish does not reach the sockets of another one.",
-        hint=f'CHANNEL_LAYERS = {{"{alias}": {{"BACKEND": "realtime.layers.RedisChannelLayer", '
-        '"CONFIG": {"hosts": ["redis://localhost:6379"]}}}. '
-        'If there is one process: SILENCED_SYSTEM_CHECKS = ["realtime.W001"]',
+        hint=f'CHANNEL_LAYERS["{alias}"] = {{"BACKEND": "realtime.layers.RedisChannelLayer", '
+        '"CONFIG": {"hosts": ["redis://localhost:6379"]}}  # or, if there is one process, '
+        'SILENCED_SYSTEM_CHECKS = ["realtime.W001"]',
         id="realtime.W001",
     )
 
@@ -120,7 +121,7 @@ def check_runserver(**_: Any) -> list[CheckMessage]:
     if not apps.is_installed("daphne"):
         line, wrong = 'INSTALLED_APPS = ["daphne", *INSTALLED_APPS]', 'INSTALLED_APPS has no "daphne"'
     elif not getattr(settings, "ASGI_APPLICATION", None):
-        project = settings.ROOT_URLCONF.partition(".")[0]
+        project = settings.ROOT_URLCONF.rpartition(".")[0]
         line, wrong = f'ASGI_APPLICATION = "{project}.asgi.application"', "ASGI_APPLICATION is not set"
     else:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -124,6 +125,27 @@ async def answers(service: Service) -> bool:
         return (await service.request("OPTIONS")).status_code == 204
     except httpx.ConnectError:
         return False
+
+
+def test_the_checks_say_line_by_line_what_is_missing(embedded: Embedded, tmp_path: Path) -> None:
+    """The README's product with one of its lines: adding each hint as it stands makes the check pass."""
+    product = embedded("newest")
+    settings = tmp_path / "bare.py"
+    settings.write_text(
+        "from product.settings import *\n"
+        "INSTALLED_APPS = [app for app in INSTALLED_APPS if app != 'daphne']\n"
+        "del CHANNEL_LAYERS, ASGI_APPLICATION, REALTIME\n"
+    )
+    check = (str(product.python), "manage.py", "check", "--fail-level", "WARNING", "--settings", "bare")
+    env = {"PYTHONPATH": str(tmp_path)}
+    for id in ("E006", "W002", "W002"):
+        with pytest.raises(RuntimeError) as missing:
+            run(*check, folder=product.folder, env=env)
+        said, hint = re.findall(r"\(realtime\.(\w+)\).*\n\s+HINT: (.+)", str(missing.value))[0]
+        assert said == id
+        with settings.open("a") as file:
+            file.write(f"{hint}\n")
+    run(*check, folder=product.folder, env=env)
 
 
 @pytest.mark.timeout(300)
