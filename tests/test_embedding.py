@@ -20,6 +20,8 @@ from .clients import Service, service_of
 from .embedding import APPLICATION, PREFIX, Product, Versions, lower_bounds, pins, run
 from .servers import ROOT, daphne, environment, free_port, running
 
+pytestmark = pytest.mark.timeout(300)  # virtual environments have to be filled
+
 Embedded = Callable[[Versions], Product]
 
 SHOP = "tests.sites.shop.asgi:application"
@@ -148,7 +150,6 @@ def test_the_checks_say_line_by_line_what_is_missing(embedded: Embedded, tmp_pat
     run(*check, folder=product.folder, env=env)
 
 
-@pytest.mark.timeout(300)
 def test_the_units_and_the_layers_work_on_the_oldest_versions(embedded: Embedded, tmp_path: Path) -> None:
     """Their own tests, in the virtual environment of the oldest product, on the code of this tree."""
     product = embedded("oldest")

@@ -94,6 +94,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if topology.modules and item.path.stem not in topology.modules:
                 continue
             item.add_marker(pytest.mark.xdist_group(f"{topology.name} {item.path.stem}"))
+            if topology.product:
+                item.add_marker(pytest.mark.timeout(300))  # the first has to fill a virtual environment
         chosen.append(item)
     items[:] = chosen
 
