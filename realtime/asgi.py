@@ -13,6 +13,7 @@ from typing import Any
 from . import protocol
 from .consumers import RealtimeConsumer
 from .http import Response, authorization, header, query_string
+from .paths import Paths, local_path
 from .views import BodyTooLarge, PublishRequest, answer
 
 Scope = Any
@@ -23,22 +24,22 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]  # (scope, receive, sen
 WATCH_AFTER = 0.1  # seconds; most publishes have been answered by then and never pay for being watched
 
 
-def application(http: Application, websocket: Application | None = None, prefix: str = "/") -> Application:
-    """HopeFlow Realtime at `prefix`, in front of a product's own applications.
+def application(http: Application, websocket: Application | None = None, prefix: str | None = None) -> Application:
+    """HopeFlow Realtime, in front of a product's own applications.
 
+    It stands at the prefix under which the product's URLs include `realtime.urls`, else at "/"; `prefix` says another.
     `http` serves every other path (`get_asgi_application()`), `websocket` every other socket (the product's Channels
     routes); without one they are refused.
     """
+    paths = Paths(prefix)
     socket: Application = RealtimeConsumer.as_asgi()
-    sockets = {prefix, f"{prefix}connect"}
-    publish = f"{prefix}publish"
 
     async def realtime(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await (fast_lane if scope["path"] == publish else http)(scope, receive, send)
+            await (fast_lane if local_path(scope) == paths.publish else http)(scope, receive, send)
         elif kind == "websocket":
-            await (socket if scope["path"] in sockets else websocket or refuse)(scope, receive, send)
+            await (socket if local_path(scope) in paths.sockets else websocket or refuse)(scope, receive, send)
         elif kind == "lifespan":
             await lifespan(receive, send)
 

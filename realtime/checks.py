@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import redis
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import DatabaseError
@@ -22,15 +25,18 @@ if TYPE_CHECKING:
 LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300}
 MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
 
+IN_ONE_PROCESS = ("realtime.layers.LocalChannelLayer", "channels.layers.InMemoryChannelLayer")
+CORE_LAYER = "channels_redis.core.RedisChannelLayer"
+
 
 @register
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """E001 to E004: REALTIME itself, its keys, the types and the ranges of its values. E005: the secret."""
+    """E001 to E004: REALTIME itself, its keys, the types and the ranges of its values. E005: a short secret."""
     given = getattr(settings, "REALTIME", {})
     if not isinstance(given, dict):
         return [Error("REALTIME is not a dict.", hint='REALTIME = {"JWT_SECRET": "…"}', id="realtime.E001")]
     found = [message for name, value in given.items() if (message := _check(name, value))]
-    return found + _check_secret(given) + _check_layer(given)
+    return found + _check_secret(given)
 
 
 def _check(name: str, value: Any) -> CheckMessage | None:
@@ -54,28 +60,79 @@ def _check(name: str, value: Any) -> CheckMessage | None:
 
 def _check_secret(given: dict[str, Any]) -> list[CheckMessage]:
     secret = given.get("JWT_SECRET", "")
-    if isinstance(secret, str) and len(secret.encode()) >= MIN_SECRET_BYTES:
+    if not isinstance(secret, str) or not secret or len(secret.encode()) >= MIN_SECRET_BYTES:
         return []
     return [
         Error(
-            f"REALTIME['JWT_SECRET'] is missing or shorter than {MIN_SECRET_BYTES} bytes.",
+            f"REALTIME['JWT_SECRET'] is shorter than {MIN_SECRET_BYTES} bytes.",
             hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"',
             id="realtime.E005",
         )
     ]
 
 
-def _check_layer(given: dict[str, Any]) -> list[CheckMessage]:
-    alias = given.get("CHANNEL_LAYER", "default")
-    if alias in getattr(settings, "CHANNEL_LAYERS", {}):
+@register
+def check_layers(**_: Any) -> list[CheckMessage]:
+    """E006: no channel layer. W001: one that ends at the process. W003: one that redis-py 8 breaks."""
+    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    found = [_idle_sockets_die(alias) for alias, layer in layers.items() if _loses_its_connection(layer)]
+    alias = _given().get("CHANNEL_LAYER", Settings.CHANNEL_LAYER)
+    if alias not in layers:
+        return [_no_layer(alias, any_at_all=bool(layers)), *found]
+    processes = os.environ.get("WEB_CONCURRENCY", "1")
+    if layers[alias].get("BACKEND") in IN_ONE_PROCESS and (not settings.DEBUG or processes not in ("", "1")):
+        found.append(_ends_at_the_process(alias))
+    return found
+
+
+def _no_layer(alias: Any, any_at_all: bool) -> CheckMessage:
+    layer = '{"BACKEND": "realtime.layers.LocalChannelLayer"}'
+    return Error(
+        f"CHANNEL_LAYERS has no {alias!r}, which realtime is to use.",
+        hint=f'CHANNEL_LAYERS["{alias}"] = {layer}' if any_at_all else f'CHANNEL_LAYERS = {{"{alias}": {layer}}}',
+        id="realtime.E006",
+    )
+
+
+def _ends_at_the_process(alias: str) -> CheckMessage:
+    return Warning(
+        f"CHANNEL_LAYERS[{alias!r}] ends at the process: a publish does not reach the sockets of another one.",
+        hint=f'CHANNEL_LAYERS["{alias}"] = {{"BACKEND": "realtime.layers.RedisChannelLayer", '
+        '"CONFIG": {"hosts": ["redis://localhost:6379"]}}  # or, if there is one process, '
+        'SILENCED_SYSTEM_CHECKS = ["realtime.W001"]',
+        id="realtime.W001",
+    )
+
+
+def _loses_its_connection(layer: dict[str, Any]) -> bool:
+    """Whether redis-py 8 ends this layer's connections after 5 seconds without a message, and the sockets with them."""
+    if layer.get("BACKEND") != CORE_LAYER or int(redis.__version__.partition(".")[0]) < 8:
+        return False
+    hosts = layer.get("CONFIG", {}).get("hosts") or [None]
+    return not all(isinstance(host, dict) and host.get("socket_timeout", 5) is None for host in hosts)
+
+
+def _idle_sockets_die(alias: str) -> CheckMessage:
+    return Warning(
+        f"CHANNEL_LAYERS[{alias!r}]: redis-py 8 ends its connections after 5 quiet seconds, and sockets with them.",
+        hint='"hosts": [{"address": "redis://localhost:6379", "socket_timeout": None}]',
+        id="realtime.W003",
+    )
+
+
+@register
+def check_runserver(**_: Any) -> list[CheckMessage]:
+    """W002: `manage.py runserver` serves no sockets."""
+    if not settings.DEBUG:
         return []
-    return [
-        Error(
-            f"CHANNEL_LAYERS has no {alias!r}, which realtime is to use.",
-            hint=f'CHANNEL_LAYERS = {{"{alias}": {{"BACKEND": "realtime.layers.LocalChannelLayer"}}}}',
-            id="realtime.E006",
-        )
-    ]
+    if not apps.is_installed("daphne"):
+        line, wrong = 'INSTALLED_APPS = ["daphne", *INSTALLED_APPS]', 'INSTALLED_APPS has no "daphne"'
+    elif not getattr(settings, "ASGI_APPLICATION", None):
+        project = settings.ROOT_URLCONF.rpartition(".")[0]
+        line, wrong = f'ASGI_APPLICATION = "{project}.asgi.application"', "ASGI_APPLICATION is not set"
+    else:
+        return []
+    return [Warning(f"{wrong}, so runserver serves no sockets.", hint=line, id="realtime.W002")]
 
 
 @register(Tags.database)
@@ -106,3 +163,8 @@ def _check_decrypts(secret: Secret) -> CheckMessage | None:
         problem = f"The JWT secret with the key id {secret.kid} can't be used: {error}."
         return Error(problem, hint=KEEP_THE_OLD_KEY, id="realtime.E007")
     return None
+
+
+def _given() -> dict[str, Any]:
+    given = getattr(settings, "REALTIME", {})
+    return given if isinstance(given, dict) else {}

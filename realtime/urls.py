@@ -1,4 +1,4 @@
-"""`path("", include("realtime.urls"))`: the publish view behind the product's middleware."""
+"""`path("rt/", include("realtime.urls"))`: the prefix of sockets and publishes, and the view behind `publish`."""
 
 from django.urls import path
 

@@ -188,6 +188,7 @@ class Service:
     servers: Sequence[Server]
     refusal: int  # the status of a handshake whose token is refused: 401, or 403 where the server knows no other
     http: httpx.AsyncClient = field(repr=False)
+    prefix: str = ""  # of every path, no slash at the end
 
     def __post_init__(self) -> None:
         self._for_socket: Iterator[Server] = cycle(self.servers)
@@ -199,7 +200,7 @@ class Service:
     ) -> AsyncIterator[Socket]:
         """A socket of `user`, subscribed to `filters`. Other options are those of `websockets`."""
         options.setdefault("additional_headers", {"Authorization": f"Bearer {jwt_text or token(user)}"})
-        url = next(self._for_socket).ws_url + path
+        url = next(self._for_socket).ws_url + self.prefix + path
         # No pings of ours: a test that wants a quiet socket gets one.
         async with open_websocket(
             url, compression=None, max_size=None, proxy=None, ping_interval=None, open_timeout=PATIENCE, **options
@@ -213,7 +214,7 @@ class Service:
         self, method: str, path: str = "/publish", *, content: bytes | str | None = None, **headers: str
     ) -> httpx.Response:
         """Any HTTP request; in the names of headers `_` stands for `-`."""
-        url = next(self._for_publish).url + path
+        url = next(self._for_publish).url + self.prefix + path
         lines = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.http.request(method, url, content=content, headers=lines)
 
@@ -272,11 +273,11 @@ class Service:
         server = next(self._for_socket if door == "socket" else self._for_publish)
         body = ""
         if door == "socket":
-            first = f"GET /{query} HTTP/1.1"
+            first = f"GET {self.prefix}/{query} HTTP/1.1"
             own = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
             own.append("Sec-WebSocket-Key: " + base64.b64encode(uuid4().bytes).decode())
         else:
-            first, body = f"POST /publish{query} HTTP/1.1", dump({"userId": f"nobody-{uuid4()}"})
+            first, body = f"POST {self.prefix}/publish{query} HTTP/1.1", dump({"userId": f"nobody-{uuid4()}"})
             own = ["Connection: close", "Content-Type: application/json", f"Content-Length: {len(body)}"]
         lines = [first, f"Host: {server.url.removeprefix('http://')}", *own, *header_lines, "", body]
         reader, writer = await open_stream(server)
@@ -296,11 +297,11 @@ async def open_stream(server: Server) -> tuple[asyncio.StreamReader, asyncio.Str
 
 
 @asynccontextmanager
-async def service_of(servers: Sequence[Server], refusal: int) -> AsyncIterator[Service]:
+async def service_of(servers: Sequence[Server], refusal: int, prefix: str = "") -> AsyncIterator[Service]:
     """The clients' view of running servers."""
     # No TLS on loopback, and reading the bundle of authorities takes longer than most tests.
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE) as http:
-        yield Service(servers, refusal, http)
+        yield Service(servers, refusal, http, prefix)
 
 
 def with_query(**parameters: str) -> str:

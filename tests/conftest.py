@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import settings
 
+from .embedding import Product, Versions
 from .servers import valkey
 
 pytest.register_assert_rewrite("tests.clients")
@@ -21,3 +23,10 @@ def redis_url() -> Iterator[str]:
     """A Valkey that all tests of a worker share."""
     with valkey() as server:
         yield server.connection_url
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[Versions], Product]:
+    """The product that does what the README says, on the oldest or the newest versions. All workers share it."""
+    folder = tmp_path_factory.getbasetemp()
+    return partial(Product.make, (folder if worker_id == "master" else folder.parent) / "embedded")

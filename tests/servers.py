@@ -64,14 +64,14 @@ def wait_for_line(process: subprocess.Popen[bytes], log_path: Path, pattern: str
 
 
 @contextmanager
-def running(command: list[str], pattern: str, env: Mapping[str, str]) -> Iterator[Server]:
+def running(command: list[str], pattern: str, env: Mapping[str, str], home: Path = ROOT) -> Iterator[Server]:
     """Run `command` until the block ends; group 1 of `pattern`, found in its output, is the port it listens on."""
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "server.log"
         base = {k: v for k, v in os.environ.items() if not k.startswith(("REALTIME_", "JWT_", "DJANGO_", "REDIS_"))}
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**base, "PYTHONUNBUFFERED": "1", **env}
+                command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env={**base, "PYTHONUNBUFFERED": "1", **env}
             )
         try:
             port = wait_for_line(process, log_path, pattern)[1]
@@ -109,9 +109,16 @@ DAPHNE = ("-m", "daphne", "--websocket_timeout", "-1", "--websocket-max-message-
 
 
 @contextmanager
-def daphne(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
-    command = [sys.executable, *DAPHNE, "-b", "127.0.0.1", "-p", "0", *arguments, application]
-    with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env) as server:
+def daphne(
+    env: Mapping[str, str],
+    application: str = APPLICATION,
+    *arguments: str,
+    python: str | Path = sys.executable,
+    home: Path = ROOT,
+) -> Iterator[Server]:
+    """`python` is the interpreter, `home` the folder where the application lies."""
+    command = [str(python), *DAPHNE, "-b", "127.0.0.1", "-p", "0", *arguments, application]
+    with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env, home) as server:
         yield server
 
 

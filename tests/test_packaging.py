@@ -16,11 +16,23 @@ from packaging.utils import canonicalize_name
 from tests.servers import ROOT
 from tests.test_make import copy_of_the_tree
 
+DATA = (
+    "realtime/migrations/__init__.py",
+    "realtime/migrations/9999_last.py",
+    "realtime/templates/page.html",
+    "realtime/templates/admin/realtime/deep/page.html",
+    "realtime/static/realtime/deep/client.mjs",
+)
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git tracks, and one more file of each kind that an installer could forget."""
     folder = tmp_path_factory.mktemp("tree")
     copy_of_the_tree(folder)
+    for name in DATA:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
     return folder
 
 
@@ -36,7 +48,7 @@ def test_contents(wheel: ZipFile, tree: Path) -> None:
     """The wheel holds every file of `realtime`, and no tests, no site, no benchmarks."""
     files = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert files == {str(path.relative_to(tree)) for path in tree.glob("realtime/**/*") if path.is_file()}
-    assert "realtime/py.typed" in files
+    assert files >= {"realtime/py.typed", *DATA}
     assert "realtime/management/commands/realtime_listen.py" in files
 
 
@@ -47,6 +59,8 @@ def test_metadata(wheel: ZipFile) -> None:
     metadata = wheel.read(folder).decode()
     assert "License-Expression: MIT" in metadata
     assert "Requires-Python: >=3.11" in metadata
+    assert "Requires-Dist: Django<6,>=4.2\n" in metadata
+    assert "Requires-Dist: channels<5,>=4.1\n" in metadata
     assert "Description-Content-Type: text/markdown" in metadata
     assert "django-environ" not in metadata.partition("\n\n")[0]
 

@@ -7,11 +7,9 @@ import asyncio
 import json
 import re
 import shlex
-import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -111,26 +109,8 @@ def test_the_commands_for_secrets_work(tmp_path: Path) -> None:
     ]
 
 
-def run(*arguments: str, **options: Any) -> None:
-    subprocess.run([sys.executable, *arguments], check=True, **options)
-
-
-async def test_the_embedding_snippets_work_in_a_new_project(tmp_path: Path) -> None:
-    """What `startproject` makes, plus the README's lines as they stand."""
-    run("-m", "django", "startproject", "product", str(tmp_path))
-    settings, asgi = tmp_path / "product/settings.py", tmp_path / "product/asgi.py"
-    for title, file, before in (("# settings.py", settings, "import os\n"), ("# asgi.py", asgi, "")):
-        (block,) = [block for kind, block in BLOCKS if kind == "python" and block.startswith(title)]
-        file.write_text(before + file.read_text() + "\n" + block)
-    env = environment(DJANGO_SETTINGS_MODULE="product.settings", PYTHONPATH=f"{tmp_path}:{ROOT}")
-    run("manage.py", "check", "--fail-level", "WARNING", cwd=tmp_path, env=env)
-    with daphne(env, "product.asgi:application") as server:
-        async with service_of([server], 403) as service, service.connect("ann", {"type": "t"}) as socket:
-            await service.deliver(socket, "ann", "t", result='"displayed"')
-            assert (await service.request("GET", "/admin/login/")).status_code == 200
-
-
-def test_the_other_python_snippets_are_python() -> None:
+def test_the_python_snippets_are_python() -> None:
+    """Those of a new product are run: tests/embedding.py."""
     for kind, block in BLOCKS:
         if kind == "python":
             ast.parse(block)

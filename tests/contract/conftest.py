@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from tests import embedding
 from tests.clients import Service, service_of
+from tests.embedding import Product, Versions
 from tests.servers import APPLICATION, Server, daphne, environment, uvicorn, valkey
 
 ACK_TIMEOUT = 0.6  # seconds, instead of 5
@@ -30,9 +33,12 @@ class Topology:
     processes: int = 1
     modules: tuple[str, ...] = ()  # whose tests run on it, where the others can't tell it from a topology above
     strict_401: bool = False  # whether the server can refuse a handshake with another status than 403
+    product: Versions | None = None  # of the README's product that it is embedded in
+    prefix: str = ""
 
 
 DAPHNE_PINGS = ("--ping-interval", "1", "--ping-timeout", "3")
+VERSIONS: tuple[Versions, ...] = ("oldest", "newest")
 UVICORN_PINGS = ("--ws-ping-interval", "1", "--ws-ping-timeout", "3")
 
 TOPOLOGIES = [
@@ -59,6 +65,18 @@ TOPOLOGIES = [
         )
         for layer in ("inmemory", "core", "pubsub")
     ),
+    *(
+        Topology(
+            name=f"embedded-{versions}",
+            server=daphne,
+            arguments=DAPHNE_PINGS,
+            application=embedding.APPLICATION,
+            settings="product.hurried",
+            product=versions,
+            prefix=embedding.PREFIX,
+        )
+        for versions in VERSIONS
+    ),
 ]
 
 Servers = Callable[[Topology], list[Server]]
@@ -76,12 +94,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if topology.modules and item.path.stem not in topology.modules:
                 continue
             item.add_marker(pytest.mark.xdist_group(f"{topology.name} {item.path.stem}"))
+            if topology.product:
+                item.add_marker(pytest.mark.timeout(300))  # the first has to fill a virtual environment
         chosen.append(item)
     items[:] = chosen
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
+def servers(embedded: Callable[[Versions], Product]) -> Iterator[Servers]:
     """The processes of a topology, which run until the session ends."""
     started: dict[str, list[Server]] = {}
     with ExitStack() as stack:
@@ -95,8 +115,12 @@ def servers() -> Iterator[Servers]:
                 )
                 if topology.needs_redis:
                     env["REDIS_URL"] = stack.enter_context(valkey()).connection_url
+                where: dict[str, Any] = {}
+                if topology.product:
+                    product = embedded(topology.product)
+                    where = {"python": product.python, "home": product.folder}
                 started[topology.name] = [
-                    stack.enter_context(topology.server(env, topology.application, *topology.arguments))
+                    stack.enter_context(topology.server(env, topology.application, *topology.arguments, **where))
                     for _ in range(topology.processes)
                 ]
             return started[topology.name]
@@ -113,7 +137,8 @@ def topology(request: pytest.FixtureRequest) -> Topology:
 @pytest.fixture
 async def service(topology: Topology, servers: Servers) -> AsyncIterator[Service]:
     """The service under test."""
-    async with service_of(servers(topology), 401 if topology.strict_401 else 403) as service:
+    refusal = 401 if topology.strict_401 else 403
+    async with service_of(servers(topology), refusal, topology.prefix) as service:
         yield service
 
 

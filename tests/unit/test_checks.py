@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
-from realtime.checks import check_settings
+from realtime.checks import check_layers, check_runserver, check_settings
 from realtime.conf import HINTS, Settings, conf
 from tests.servers import SECRET
 
@@ -27,10 +27,10 @@ GOOD = {"JWT_SECRET": SECRET}
         ({**GOOD, "MAX_USER_LENGTH": 299}, ["realtime.E004"], "At least 300"),
         ({**GOOD, "MAX_JSON_DEPTH": 701}, ["realtime.E004"], "at most 700"),
         ({**GOOD, "ACK_TIMEOUT": -1}, ["realtime.E004"], "At least 0"),
-        ({}, ["realtime.E005"], "secrets.token_urlsafe"),
+        ({}, [], ""),
         ({"JWT_SECRET": "short"}, ["realtime.E005"], "shorter than 32 bytes"),
+        ({"JWT_SECRET": "short"}, ["realtime.E005"], "secrets.token_urlsafe"),
         ({"JWT_SECRET": "é" * 16}, [], ""),
-        ({**GOOD, "CHANNEL_LAYER": "elsewhere"}, ["realtime.E006"], "CHANNEL_LAYERS = {"),
     ],
 )
 def test_what_is_wrong_in_the_settings_is_a_numbered_error_with_a_hint(
@@ -43,9 +43,81 @@ def test_what_is_wrong_in_the_settings_is_a_numbered_error_with_a_hint(
     assert says in "".join(f"{message.msg} {message.hint}" for message in found)
 
 
+LOCAL = {"BACKEND": "realtime.layers.LocalChannelLayer"}
+IN_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+OURS = {"BACKEND": "realtime.layers.RedisChannelLayer"}
+
+
+def core(*hosts: Any) -> dict[str, Any]:
+    return {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": list(hosts)} if hosts else {}}
+
+
+@pytest.mark.parametrize(
+    ("layers", "alias", "debug", "processes", "ids"),
+    [
+        ({"default": LOCAL}, "default", True, None, []),
+        ({"default": LOCAL}, "default", True, "1", []),
+        ({"default": LOCAL}, "default", True, "2", ["realtime.W001"]),
+        ({"default": LOCAL}, "default", False, None, ["realtime.W001"]),
+        ({"default": IN_MEMORY}, "default", False, None, ["realtime.W001"]),
+        ({"default": OURS}, "default", False, "4", []),
+        ({"default": IN_MEMORY, "realtime": OURS}, "realtime", False, None, []),
+        ({"default": OURS, "realtime": LOCAL}, "realtime", False, None, ["realtime.W001"]),
+        ({"default": OURS}, "elsewhere", False, None, ["realtime.E006"]),
+        ({}, "default", True, None, ["realtime.E006"]),
+        ({"default": OURS, "chat": core()}, "default", False, None, ["realtime.W003"]),
+        ({"default": core("redis://a")}, "default", False, None, ["realtime.W003"]),
+        ({"default": core(("a", 6379))}, "default", False, None, ["realtime.W003"]),
+        ({"default": core({"address": "redis://a", "socket_timeout": 9})}, "default", False, None, ["realtime.W003"]),
+        ({"default": core({"address": "redis://a", "socket_timeout": None})}, "default", False, None, []),
+        ({"chat": core()}, "default", True, None, ["realtime.E006", "realtime.W003"]),
+    ],
+)
+def test_a_channel_layer_that_is_missing_or_falls_short_is_found(
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    layers: dict[str, Any],
+    alias: str,
+    debug: bool,
+    processes: str | None,
+    ids: list[str],
+) -> None:
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    if processes is not None:
+        monkeypatch.setenv("WEB_CONCURRENCY", processes)
+    monkeypatch.setattr("redis.__version__", "8.0.0")
+    settings.REALTIME, settings.CHANNEL_LAYERS, settings.DEBUG = {"CHANNEL_LAYER": alias}, layers, debug
+    found = check_layers()
+    assert [message.id for message in found] == ids
+    assert all(message.hint for message in found)
+    assert all(f'"{alias}"' in str(message.hint) for message in found if message.id != "realtime.W003")
+
+
+def test_an_older_redis_py_ends_no_quiet_connection(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redis.__version__", "7.4.1")
+    settings.CHANNEL_LAYERS = {"default": core("redis://a")}
+    assert check_layers() == []
+
+
+def test_runserver_needs_daphne_and_the_application(settings: Any) -> None:
+    settings.DEBUG = True
+    assert check_runserver() == []
+    del settings.ASGI_APPLICATION
+    assert [message.hint for message in check_runserver()] == ['ASGI_APPLICATION = "hopeflow_site.asgi.application"']
+    settings.INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "realtime"]
+    assert [(message.id, message.hint) for message in check_runserver()] == [
+        ("realtime.W002", 'INSTALLED_APPS = ["daphne", *INSTALLED_APPS]')
+    ]
+    settings.DEBUG = False
+    assert check_runserver() == []
+
+
 def test_the_checks_run_with_django_s_own(settings: Any) -> None:
-    settings.REALTIME = {}
-    assert "realtime.E005" in [message.id for message in run_checks()]
+    settings.REALTIME = {"JWT_SECRET": "short", "CHANNEL_LAYER": "elsewhere"}
+    settings.DEBUG = True
+    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "daphne"]
+    found = [message.id for message in run_checks()]
+    assert {"realtime.E005", "realtime.E006", "realtime.W002"} <= set(found)
 
 
 def test_a_setting_is_read_when_it_is_used(settings: Any) -> None:

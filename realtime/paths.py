@@ -1,0 +1,58 @@
+"""Where the app is served: under the prefix that the product's URLs say, behind Django's script name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from django.conf import settings
+from django.urls import NoReverseMatch, get_script_prefix, reverse, set_script_prefix
+
+
+class Paths:
+    """The paths under a prefix. `given` is "/rt/", "/rt" or "rt", or None for the one in the product's URLs.
+
+    They are looked up when the first connection comes: the product's URLs may import the module that makes this.
+    """
+
+    def __init__(self, given: str | None) -> None:
+        self._given = given
+
+    @cached_property
+    def prefix(self) -> str:
+        """With a slash at both ends."""
+        path = included() if self._given is None else self._given
+        return f"/{path.strip('/')}/".replace("//", "/")
+
+    @cached_property
+    def sockets(self) -> frozenset[str]:
+        """The prefix without its last slash is among them: addresses of sockets are written by hand."""
+        return frozenset({self.prefix, self.prefix[:-1], f"{self.prefix}connect"})
+
+    @cached_property
+    def publish(self) -> str:
+        return f"{self.prefix}publish"
+
+
+def included() -> str:
+    """The prefix under which the product's URLs include ours, "/" where they do not."""
+    script_prefix = get_script_prefix()
+    set_script_prefix("/")  # FORCE_SCRIPT_NAME is no part of it, and cut off from each path
+    try:
+        return unquote(reverse("realtime:publish")).removesuffix("publish")
+    except NoReverseMatch:
+        return "/"
+    finally:
+        set_script_prefix(script_prefix)
+
+
+def local_path(scope: Mapping[str, Any]) -> str:
+    """The path of a connection behind the script name, which a proxy in front may have cut off already.
+
+    As Django's ASGIRequest finds it: FORCE_SCRIPT_NAME, or else the server's root_path.
+    """
+    path: str = scope["path"]
+    script_name = settings.FORCE_SCRIPT_NAME or scope.get("root_path")
+    return path.removeprefix(script_name.rstrip("/")) if script_name else path
