@@ -5,6 +5,7 @@ In development they may stand in `.env` beside manage.py; variables of the envir
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -106,6 +108,9 @@ TEMPLATES = [
 ROOT_URLCONF = "hopeflow_site.urls"
 ASGI_APPLICATION = "hopeflow_site.asgi.application"
 STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # the admin's files as they are installed: no collectstatic
+# WhiteNoise's files are read in a thread. They are few and small.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True
