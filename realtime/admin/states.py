@@ -1,0 +1,104 @@
+"""What is seen of a secret at a glance: whether it is valid, and whether anybody uses it.
+
+The database decides, so that a badge, the filter of its name and the order of the list can't disagree.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Case, Q, QuerySet, TextChoices, Value, When
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Secret
+
+SOON = timedelta(days=7)  # expiring: time left to roll out another
+LATELY = timedelta(days=1)  # in use: what signs once a day at least, as a nightly job does
+LONG = timedelta(days=30)  # unused: what signs once a month would have been seen
+
+
+class State(TextChoices):
+    """Whether a secret is valid. One that is revoked is that and nothing else, whatever its dates say."""
+
+    ACTIVE = "active", _("active")
+    EXPIRING = "expiring", _("expiring")
+    FUTURE = "future", _("not yet valid")
+    EXPIRED = "expired", _("expired")
+    REVOKED = "revoked", _("revoked")
+
+
+class Use(TextChoices):
+    """When a token of a secret was last verified, in any process."""
+
+    IN_USE = "in-use", _("in use")
+    IDLE = "idle", _("idle")
+    UNUSED = "unused", _("unused")
+
+
+def with_states(secrets: QuerySet[Secret]) -> QuerySet[Any]:
+    """The secrets, each with its `state` and its `use`."""
+    now = timezone.now()
+    state = Case(
+        When(is_active=False, then=Value(State.REVOKED)),
+        When(valid_until__lte=now, then=Value(State.EXPIRED)),
+        When(valid_from__gt=now, then=Value(State.FUTURE)),
+        When(valid_until__lte=now + SOON, then=Value(State.EXPIRING)),
+        default=Value(State.ACTIVE),
+    )
+    use = Case(
+        When(last_used__gt=now - LATELY, then=Value(Use.IN_USE)),
+        When(Q(last_used=None) | Q(last_used__lte=now - LONG), then=Value(Use.UNUSED)),
+        default=Value(Use.IDLE),
+    )
+    return secrets.annotate(state=state, use=use)
+
+
+def badge(choice: TextChoices, detail: str = "") -> SafeString:
+    """Words beside a mark, which differs in its shape as well as in its colour, and a quiet line below them."""
+    return format_html(
+        '<span class="realtime-badge realtime-{}">{}</span>{}',
+        choice.value,
+        choice.label,
+        format_html('<div class="realtime-quiet">{}</div>', detail) if detail else "",
+    )
+
+
+class ChoicesFilter(admin.SimpleListFilter):
+    """By an annotation, whose name is the parameter's."""
+
+    choices_class: type[TextChoices]
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
+        return self.choices_class.choices
+
+    def queryset(self, request: Any, queryset: QuerySet[Secret]) -> QuerySet[Secret]:
+        return queryset.filter(**{str(self.parameter_name): self.value()}) if self.value() else queryset
+
+
+class StateFilter(ChoicesFilter):
+    title = _("state")
+    parameter_name = "state"
+    choices_class = State
+
+
+class UseFilter(ChoicesFilter):
+    title = _("use")
+    parameter_name = "use"
+    choices_class = Use
+
+
+class GrantFilter(admin.SimpleListFilter):
+    title = _("grant")
+    parameter_name = "may"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("connect", _("may connect")), ("publish", _("may publish"))]
+
+    def queryset(self, request: Any, queryset: QuerySet[Secret]) -> QuerySet[Secret]:
+        grants = {"connect": Q(can_connect=True), "publish": Q(can_publish=True)}
+        return queryset.filter(grants.get(self.value() or "", Q()))
