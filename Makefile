@@ -34,7 +34,7 @@ print(f"JWT_SECRET={token_urlsafe(48)}\nDJANGO_SECRET_KEY={token_urlsafe(48)}\nD
 endef
 export env_file
 
-.PHONY: help run test bench nginx
+.PHONY: help run test bench packages
 .DELETE_ON_ERROR:
 
 help:
@@ -48,7 +48,7 @@ run: .venv/run.stamp .env
 	@printf '%s\n' "$$what_to_try"
 	@exec $(python) -m daphne --websocket_timeout -1 --websocket-max-message-size 5242880 -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
 
-test: .venv/dev.stamp nginx
+test: .venv/dev.stamp packages
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
@@ -71,9 +71,12 @@ bench: .venv/dev.stamp
 	@umask 077 && $(PYTHON) -c "$$env_file" > $@
 	@echo "Wrote new secrets to .env"
 
-# For tests/test_nginx.py, which says what it misses where nginx cannot be had.
-nginx:
-	@PATH="$$PATH:/usr/sbin"; command -v nginx > /dev/null || test "$$(id -u)" != 0 || { \
+# For tests/test_nginx.py and tests/test_admin_browser.py, which say what they miss where it cannot be had.
+packages:
+	@PATH="$$PATH:/usr/sbin"; \
+	missing="$$(command -v nginx > /dev/null || echo nginx)"; \
+	missing="$$missing $$(command -v chromium > /dev/null || echo chromium fonts-dejavu-core)"; \
+	test -z "$$(echo $$missing)" || test "$$(id -u)" != 0 || { \
 		apt-get update --quiet && \
-		DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends nginx; \
+		DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $$missing; \
 	} || true
