@@ -41,6 +41,8 @@ def _setting(text: str) -> Any:
 
 SECRET_KEY = _secret("DJANGO_SECRET_KEY", 32)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# https://chat.example.org, where a proxy ends TLS: the admin's forms come from there.
+CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
 
 # REALTIME_ACK_TIMEOUT=3 in the environment is REALTIME["ACK_TIMEOUT"] = 3; realtime/conf.py lists them all.
 REALTIME = {
