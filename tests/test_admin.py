@@ -239,6 +239,14 @@ def test_rotating_makes_a_successor_and_leaves_the_old_one_valid_for_the_overlap
     assert log(successor) == [f"Made to take over from browsers ({old.fingerprint})."]
 
 
+@pytest.mark.parametrize(("overlap", "says"), [("900", "accepted until"), ("0", "refused; sockets that it let in")])
+def test_the_answer_to_a_rotation_says_what_has_become_of_the_old_secret(
+    client: Client, secret: Secret, overlap: str, says: str
+) -> None:
+    response = client.post(page(secret, "rotate"), {"overlap": overlap})
+    assert f"{secret}: {says}" in response.content.decode()
+
+
 def test_a_revoked_secret_has_no_successor(client: Client) -> None:
     revoked = made("leaked", is_active=False)
     response = client.post(page(revoked, "rotate"), {"overlap": "0"})
@@ -263,7 +271,7 @@ def test_revoking_closes_sockets_once_the_revocation_is_committed_and_only_if_as
     assert closed == [(secret.kid, False, False)] * closes
     assert log(secret) == ["Revoked.", "Closed 3 sockets that it had let in."][: 1 + closes]
     said = client.get(page(secret, "change")).content.decode()
-    assert "is revoked: its tokens are refused." in said
+    assert "Revoked chat backend" in said
     assert ("Closed 3 sockets" in said) == closes
 
 
@@ -277,7 +285,7 @@ def test_with_redis_away_a_secret_is_revoked_all_the_same_and_its_sockets_can_be
     monkeypatch.setattr(actions, "close_sockets_of_secret", is_away)
     client.post(page(secret, "revoke"), {"close_sockets": "on"})
     said = client.get(page(secret, "change")).content.decode()
-    assert "is revoked: its tokens are refused." in said
+    assert "Revoked chat backend" in said
     assert "could not be closed: Redis is away" in said
     assert "Close its sockets" in said
     monkeypatch.setattr(actions, "close_sockets_of_secret", lambda kid: 1)

@@ -15,6 +15,7 @@ from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -67,7 +68,8 @@ class SecretActions(Base):
             successor, text = secret.rotate(created_by=request.user, **form.cleaned_data)
             self.log_addition(request, successor, _("Made to take over from %s.") % secret)
             self.log_change(request, secret, _("Rotated; its successor is %s.") % successor)
-        return self.show_once(request, ShownOnce(successor, text), _("Secret rotated"), predecessor=secret)
+        shown, is_over = ShownOnce(successor, text), secret.valid_until <= timezone.now()
+        return self.show_once(request, shown, _("Secret rotated"), predecessor=secret, is_over=is_over)
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         secret = self._changeable(request, object_id)
@@ -80,7 +82,7 @@ class SecretActions(Base):
             if not _is_revoked(secret):
                 secret.revoke()
                 self.log_change(request, secret, _("Revoked."))
-                self.message_user(request, _("%s is revoked: its tokens are refused.") % secret, messages.SUCCESS)
+                self.message_user(request, _("Revoked %s: its tokens are refused.") % secret, messages.SUCCESS)
             if form.cleaned_data["close_sockets"]:
                 # Not before other processes can see the revocation, or their sockets would come back.
                 transaction.on_commit(partial(self._close_sockets, request, secret), using=using)

@@ -34,7 +34,7 @@ class SecretAdmin(SecretActions):
     list_select_related = ["created_by"]
     search_fields = ["name", "kid", "fingerprint", "note"]
     search_help_text = _("Name, key id, fingerprint or note")
-    readonly_fields = ["shown_key", "shown_state", "shown_use", "created_by", "created_at"]
+    readonly_fields = ["kid", "fingerprint", "shown_state", "shown_use", "created_by", "created_at"]
     formfield_overrides = {TextField: {"widget": AdminTextareaWidget({"rows": 3})}}
     add_fieldsets = [
         (None, {"fields": ["name", "secret", "note"]}),
@@ -42,7 +42,7 @@ class SecretAdmin(SecretActions):
         (VALIDITY, {"fields": ["valid_from", "valid_until"]}),
     ]
     fieldsets = [
-        (None, {"fields": ["name", "shown_key", "note"]}),
+        (None, {"fields": ["name", "kid", "fingerprint", "note"]}),
         (GRANTS, {"fields": ["can_connect", "can_publish"]}),
         (VALIDITY, {"fields": ["shown_state", "is_active", "valid_from", "valid_until"]}),
         (_("History"), {"fields": ["shown_use", "created_by", "created_at"]}),
@@ -89,7 +89,7 @@ class SecretAdmin(SecretActions):
         context = {"fingerprint_of_settings": fingerprint(own) if is_used else "", **(extra_context or {})}
         return super().changelist_view(request, context)
 
-    @admin.display(description=_("key id and fingerprint"), ordering="kid")
+    @admin.display(description=_("key"), ordering="kid")
     def shown_key(self, secret: Secret) -> SafeString:
         return format_html("<code>{}</code><br><code>{}</code>", secret.kid, secret.fingerprint)
 
