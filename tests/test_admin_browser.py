@@ -48,7 +48,8 @@ class Desk:
         await self.page.get_by_role("button", name=button, exact=True).click()
 
     async def follow(self, link: str) -> None:
-        await self.page.locator("#content").get_by_role("link", name=link, exact=True).click()
+        async with self.page.expect_navigation():
+            await self.page.locator("#content").get_by_role("link", name=link, exact=True).click()
 
     async def add(self, name: str, *without: str) -> tuple[str, str]:
         """Make a secret without some grants. Returns its key id and its text."""
@@ -335,6 +336,7 @@ async def test_the_pages_are_readable_in_light_and_dark_and_fit_on_a_phone(
 
 
 async def look_at(page: Page) -> None:
+    await page.wait_for_load_state()
     words, marks = await page.evaluate(CONTRAST)
     assert words >= 4.5, page.url
     assert marks >= 3, page.url
