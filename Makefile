@@ -36,7 +36,7 @@ print("DJANGO_DEBUG=true")
 endef
 export env_file
 
-.PHONY: help run test bench servers
+.PHONY: help run test bench packages
 .DELETE_ON_ERROR:
 
 help:
@@ -50,7 +50,7 @@ run: .venv/run.stamp .env
 	@printf '%s\n' "$$what_to_try"
 	@exec $(python) -m daphne --websocket_timeout -1 --websocket-max-message-size 5242880 -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
 
-test: .venv/dev.stamp servers
+test: .venv/dev.stamp packages
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
@@ -74,9 +74,10 @@ bench: .venv/dev.stamp
 	@echo "Wrote new secrets to .env"
 
 # For the tests that need them, which say what they miss where these cannot be had.
-servers:
+packages:
 	@PATH="$$PATH:/usr/sbin"; missing=; \
 	command -v nginx > /dev/null || missing="$$missing nginx"; \
+	command -v chromium > /dev/null || missing="$$missing chromium fonts-dejavu-core"; \
 	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -z "$$missing" || test "$$(id -u)" != 0 || { \
 		apt-get update --quiet && \

@@ -5,6 +5,7 @@ In development they may stand in `.env` beside manage.py; variables of the envir
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def _setting(text: str) -> Any:
 
 SECRET_KEY = _secret("DJANGO_SECRET_KEY", 32)
 SECRET_KEY_FALLBACKS = env.list("DJANGO_SECRET_KEY_FALLBACKS", default=[])
-CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])  # https://… where TLS ends in front of us
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# https://chat.example.org, where a proxy ends TLS: the admin's forms come from there.
+CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", default=[])
 
 # REALTIME_ACK_TIMEOUT=3 in the environment is REALTIME["ACK_TIMEOUT"] = 3; realtime/conf.py lists them all.
 REALTIME = {
@@ -83,6 +85,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -108,6 +111,9 @@ TEMPLATES = [
 ROOT_URLCONF = "hopeflow_site.urls"
 ASGI_APPLICATION = "hopeflow_site.asgi.application"
 STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # the admin's files as they are installed: no collectstatic
+# WhiteNoise's files are read in a thread. They are few and small.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TIME_ZONE = "UTC"
 USE_TZ = True

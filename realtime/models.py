@@ -20,7 +20,6 @@ from .encryption import decrypt, encrypt, is_current
 from .tokens import sign
 
 GENERATED_BYTES = 32  # 256 bits, as text 43 characters
-EXPIRES_SOON = timedelta(days=7)
 
 
 def new_kid() -> str:
@@ -42,16 +41,6 @@ def check_secret(secret: str) -> None:
         sign("nobody", secret)
     except (jwt.PyJWTError, UnicodeEncodeError):
         raise ValidationError(_("This cannot be a secret for HS256."), "unfit") from None
-
-
-class State(models.TextChoices):
-    """What a secret is good for at this moment."""
-
-    ACTIVE = "active", _("active")
-    EXPIRING = "expiring", _("expiring soon")
-    NOT_YET = "not yet", _("not yet valid")
-    EXPIRED = "expired", _("expired")
-    REVOKED = "revoked", _("revoked")
 
 
 class SecretQuerySet(models.QuerySet["Secret"]):
@@ -105,19 +94,6 @@ class Secret(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.fingerprint})"
 
-    @property
-    def state(self) -> State:
-        now = timezone.now()
-        if not self.is_active:
-            return State.REVOKED
-        if self.valid_until is not None and self.valid_until <= now:
-            return State.EXPIRED
-        if self.valid_from > now:
-            return State.NOT_YET
-        if self.valid_until is not None and self.valid_until <= now + EXPIRES_SOON:
-            return State.EXPIRING
-        return State.ACTIVE
-
     def clean(self) -> None:
         if self.valid_until is not None and self.valid_until <= self.valid_from:
             raise ValidationError({"valid_until": _("It ends before it begins.")})
@@ -162,7 +138,7 @@ class Secret(models.Model):
         return successor, secret
 
     def revoke(self) -> None:
-        """Refuse its tokens from now on. Sockets that it let in stay: `presence.disconnect_secret` closes them."""
+        """Refuse its tokens from now on. Sockets that it let in stay: see `control.close_sockets_of_secret`."""
         self.is_active = False
         self.save(update_fields=["is_active"])
 

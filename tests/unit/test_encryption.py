@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 
 from realtime.checks import check_secrets
 from realtime.encryption import Undecryptable, decrypt, encrypt, is_current
-from realtime.models import Secret, State
+from realtime.models import Secret
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----"
 OLD, NEW = "an old key " + "o" * 40, "a new key " + "n" * 40
@@ -96,4 +96,3 @@ def test_a_secret_shows_in_no_representation_of_its_row() -> None:
     shown = f"{secret} {secret!r} {vars(secret)} {Secret.objects.values()}"
     assert text not in shown
     assert secret.fingerprint in str(secret)
-    assert secret.state == State.ACTIVE

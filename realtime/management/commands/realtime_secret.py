@@ -20,6 +20,7 @@ from realtime.keyring import Grant
 from realtime.layers import LayerUnavailable
 from realtime.management.remote import compact
 from realtime.models import Secret
+from realtime.states import with_states
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -73,7 +74,7 @@ class Command(BaseCommand):
         self._show(secret, text, json)
 
     def _list(self, *, json: bool, **_: Any) -> None:
-        for secret in Secret.objects.all():
+        for secret in with_states(Secret.objects.all()):
             self.stdout.write(compact(described(secret)) if json else as_line(secret))
         if not json and not Secret.objects.exists():
             self.stderr.write("There is none. Make one: manage.py realtime_secret create NAME")
@@ -143,7 +144,7 @@ def described(secret: Secret) -> dict[str, Any]:
     }
 
 
-def as_line(secret: Secret) -> str:
+def as_line(secret: Any) -> str:
     grants = "+".join(grant.value for grant in Grant if getattr(secret, f"can_{grant.value}"))
     used = f"used {secret.last_used:%Y-%m-%d %H:%M}" if secret.last_used else "never used"
     return f"{secret.kid}  {secret.fingerprint}  {secret.state:<12} {grants:<16} {used:<22} {secret.name}"

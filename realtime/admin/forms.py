@@ -1,0 +1,90 @@
+"""The forms of the admin. A secret can be typed into two of them; none ever shows one again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from ..models import Secret, check_secret
+from ..users import user_id
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Secret]
+else:
+    ModelForm = forms.ModelForm
+
+DAY = 24 * 60 * 60
+TEST_TOKEN = 15 * 60  # seconds: what clients of the service use
+
+OVERLAPS = [
+    (0, _("none: the old one ends now")),
+    (15 * 60, _("15 minutes")),
+    (60 * 60, _("1 hour")),
+    (DAY, _("24 hours")),
+    (7 * DAY, _("7 days")),
+    (30 * DAY, _("30 days")),
+]
+
+
+class GivenSecretField(forms.CharField):
+    """A secret that somebody else made. It is taken as it is, blanks at its ends included."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("Secret"),
+            required=False,
+            strip=False,
+            validators=[check_secret],
+            widget=forms.PasswordInput({"autocomplete": "off", "class": "vTextField"}),
+            help_text=_("Leave it empty to have one made (256 bits). A given one has at least 32 bytes."),
+        )
+
+
+class AddSecretForm(ModelForm):
+    secret = GivenSecretField()
+
+
+class RotateForm(forms.Form):
+    overlap = forms.TypedChoiceField(
+        label=_("Overlap"),
+        choices=OVERLAPS,
+        coerce=lambda seconds: timedelta(seconds=int(seconds)),
+        initial=DAY,
+        help_text=_("For how long tokens of the old secret are still accepted."),
+    )
+    secret = GivenSecretField()
+
+
+class RevokeForm(forms.Form):
+    close_sockets = forms.BooleanField(
+        label=_("Close the sockets that it let in"),
+        required=False,
+        initial=True,
+        help_text=_("Their clients connect again, which takes a token of another secret."),
+    )
+
+
+class TokenForm(forms.Form):
+    user = forms.CharField(
+        label=_("User"), widget=AdminTextInputWidget, help_text=_("The user id that the token names, as “userId”.")
+    )
+    lifetime = forms.IntegerField(
+        label=_("Lifetime"),
+        min_value=1,
+        max_value=DAY,
+        initial=TEST_TOKEN,
+        widget=AdminIntegerFieldWidget,
+        help_text=_("Seconds, a day at most. There is no taking it back but to revoke the secret."),
+    )
+
+    def clean_user(self) -> str:
+        given: Any = self.cleaned_data["user"]
+        try:
+            return user_id(given)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None

@@ -1,0 +1,343 @@
+"""The admin in a real Chromium, and what is done there seen by live sockets and publishers of two processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import jwt
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+from websockets.exceptions import ConnectionClosed
+
+from realtime.protocol import CloseCode
+from tests.clients import Door, Service, Socket, bearer, service_of
+from tests.servers import ROOT, Server, daphne, environment, valkey
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+QUIET = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
+PASSWORD = "only-for-this-browser"
+LIST = "/admin/realtime/secret/"
+DOORS: tuple[Door, ...] = ("socket", "publish")
+OPEN = {"socket": 101, "publish": 200}
+SHUT = {"socket": 403, "publish": 401}  # daphne knows no other refusal of a handshake
+
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="module")]
+
+
+@dataclass
+class Desk:
+    """An operator's browser, logged in at the first process."""
+
+    page: Page
+    url: str
+
+    async def goto(self, path: str) -> None:
+        await self.page.goto(self.url + path)
+
+    async def press(self, button: str) -> None:
+        await self.page.get_by_role("button", name=button, exact=True).click()
+
+    async def follow(self, link: str) -> None:
+        async with self.page.expect_navigation():
+            await self.page.locator("#content").get_by_role("link", name=link, exact=True).click()
+
+    async def add(self, name: str, *without: str) -> tuple[str, str]:
+        """Make a secret without some grants. Returns its key id and its text."""
+        await self.goto(f"{LIST}add/")
+        await self.page.get_by_label("Name:").fill(name)
+        for grant in without:
+            await self.page.get_by_label(grant).uncheck()
+        await self.press("Save")
+        return await self.shown()
+
+    async def shown(self) -> tuple[str, str]:
+        """The key id and the text of the secret that is shown."""
+        text = await self.page.locator("#shown-once").inner_text()
+        return await self.page.locator("dd").first.inner_text(), text
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Two processes of the site, with one Valkey, one database and one operator."""
+    database = tmp_path_factory.mktemp("database") / "db.sqlite3"
+    with valkey() as redis:
+        env = environment(REDIS_URL=redis.connection_url, DATABASE_URL=f"sqlite:///{database}")
+        prepare(env)
+        with (
+            daphne(env, "tests.sites.strict:application") as one,
+            daphne(env, "tests.sites.strict:application") as other,
+        ):
+            yield [one, other]
+
+
+def prepare(env: dict[str, str]) -> None:
+    script = (
+        "import django; django.setup(); from django.core.management import call_command as call;"
+        "call('migrate', verbosity=0);"
+        "call('createsuperuser', interactive=False, verbosity=0, username='boss', email='boss@example.org')"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env={**env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}, check=True
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services(processes: list[Server]) -> AsyncIterator[list[Service]]:
+    """What clients see of each process."""
+    async with service_of(processes[:1], 403) as one, service_of(processes[1:], 403) as other:
+        yield [one, other]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("Chromium is not installed: apt-get install chromium fonts-dejavu-core")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[f"--{argument}" for argument in QUIET.split()]
+        )
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def at_a_desk(browser: Browser, server: Server) -> AsyncIterator[Desk]:
+    """A browser that has just logged in. At the end it must have complained about nothing."""
+    context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(f"{said.text} {said.location}"))
+    desk = Desk(page, server.url)
+    await desk.goto("/admin/")
+    await page.get_by_label("Username:").fill("boss")
+    await page.get_by_label("Password:").fill(PASSWORD)
+    await desk.press("Log in")
+    await page.wait_for_url("**/admin/")
+    yield desk
+    await context.close()
+    assert [said for said in complaints if "favicon.ico" not in said] == []
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(browser: Browser, processes: list[Server]) -> AsyncIterator[Desk]:
+    async with at_a_desk(browser, processes[0]) as desk:
+        yield desk
+
+
+def token(kid: str, text: str) -> str:
+    """A token as a product would sign it that has copied a secret."""
+    return jwt.encode({"userId": "ann"}, text, algorithm="HS256", headers={"kid": kid})
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while not await condition():
+            await asyncio.sleep(0.02)
+
+
+async def answers(services: list[Service], jwt_text: str, wanted: dict[str, int]) -> None:
+    """Returns when both doors of both processes answer a token so. The others are told of a change, and soon see it."""
+
+    async def are_as_wanted() -> bool:
+        statuses = [{door: await service.status(door, bearer(jwt_text)) for door in DOORS} for service in services]
+        return statuses == [wanted] * len(services)
+
+    await until(are_as_wanted)
+
+
+async def closed(socket: Socket) -> int:
+    with pytest.raises(ConnectionClosed) as error:
+        await socket.recv()
+    assert error.value.rcvd is not None
+    return error.value.rcvd.code
+
+
+async def test_a_secret_made_in_the_browser_is_copied_and_its_tokens_are_accepted_everywhere(
+    desk: Desk, services: list[Service]
+) -> None:
+    kid, text = await desk.add("chat backend")
+    await desk.press("Copy")
+    await desk.page.get_by_text("Copied.").wait_for()
+    assert await desk.page.evaluate("navigator.clipboard.readText()") == text
+    await answers(services, token(kid, text), OPEN)
+    await answers(services, token(kid, f"{text}x"), SHUT)
+    await desk.follow("Done")
+    assert text not in await desk.page.content()
+    assert kid in await desk.page.content()
+
+
+async def test_without_the_clipboard_the_button_selects_the_secret_and_says_what_to_press(desk: Desk) -> None:
+    _, text = await desk.add("no clipboard")
+    await desk.page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(); }")
+    await desk.press("Copy")
+    await desk.page.get_by_text("press Ctrl+C").wait_for()
+    assert await desk.page.evaluate("String(getSelection())") == text
+
+
+@pytest.mark.parametrize(
+    ("without", "wanted"),
+    [("May publish", {"socket": 101, "publish": 403}), ("May connect", {"socket": 403, "publish": 200})],
+)
+async def test_a_secret_opens_the_doors_that_it_may_and_no_other(
+    desk: Desk, services: list[Service], without: str, wanted: dict[str, int]
+) -> None:
+    await answers(services, token(*await desk.add("half", without)), wanted)
+
+
+async def test_after_a_rotation_both_secrets_are_accepted_until_the_overlap_ends(
+    desk: Desk, services: list[Service]
+) -> None:
+    old = token(*await desk.add("browsers"))
+    await answers(services, old, OPEN)
+    await desk.follow("Done")
+    form = desk.page.url
+    await desk.follow("Rotate")
+    await desk.press("Rotate")
+    new = token(*await desk.shown())
+    await answers(services, new, OPEN)
+    await answers(services, old, OPEN)
+    await desk.page.goto(form)
+    await desk.follow("Rotate")
+    await desk.page.get_by_label("Overlap:").select_option("none: the old one ends now")
+    await desk.press("Rotate")
+    newest = token(*await desk.shown())
+    await answers(services, newest, OPEN)
+    await answers(services, old, SHUT)
+    await answers(services, new, OPEN)
+
+
+async def test_revoking_a_secret_closes_the_sockets_that_it_let_in_and_lets_in_no_other(
+    desk: Desk, services: list[Service]
+) -> None:
+    leaked, other = token(*await desk.add("leaked")), token(*await desk.add("kept"))
+    await answers(services, leaked, OPEN)
+    await answers(services, other, OPEN)
+    async with (
+        services[0].connect("ann", jwt_text=leaked) as here,
+        services[1].connect("ann", jwt_text=leaked) as there,
+        services[1].connect("ann", jwt_text=other) as kept,
+    ):
+        await desk.goto(f"{LIST}?q=leaked")
+        await desk.follow("leaked")
+        await desk.follow("Revoke")
+        await desk.press("Revoke")
+        assert [await closed(socket) for socket in (here, there)] == [CloseCode.SECRET_REVOKED] * 2
+        await desk.page.get_by_text("Closed 2 sockets that it had let in.").wait_for()
+        await answers(services, leaked, SHUT)
+        await answers(services, other, OPEN)
+        await kept.settle()
+    await desk.goto(f"{LIST}?state=revoked")
+    assert await desk.page.locator("#result_list .realtime-revoked").all_inner_texts() == ["revoked"]
+
+
+async def test_revoking_without_closing_leaves_the_sockets_to_be_closed_later(
+    desk: Desk, services: list[Service]
+) -> None:
+    leaving = token(*await desk.add("leaving"))
+    await answers(services, leaving, OPEN)
+    async with services[1].connect("ann", jwt_text=leaving) as socket:
+        await desk.follow("Done")
+        await desk.follow("Revoke")
+        await desk.page.get_by_label("Close the sockets that it let in").uncheck()
+        await desk.press("Revoke")
+        await answers(services, leaving, SHUT)
+        await socket.settle()
+        await desk.follow("Close its sockets")
+        await desk.press("Close its sockets")
+        assert await closed(socket) == CloseCode.SECRET_REVOKED
+
+
+async def test_a_deleted_secret_is_refused_at_once(desk: Desk, services: list[Service]) -> None:
+    gone = token(*await desk.add("gone"))
+    await answers(services, gone, OPEN)
+    await desk.follow("Done")
+    await desk.follow("Delete")
+    await desk.press("Yes, I’m sure")
+    await answers(services, gone, SHUT)
+
+
+async def test_a_test_token_opens_both_doors_and_its_secret_is_seen_to_be_in_use(
+    desk: Desk, services: list[Service]
+) -> None:
+    await desk.add("tried out")
+    await desk.follow("Done")
+    form = desk.page.url
+    await desk.follow("Test token")
+    await desk.page.get_by_label("User:").fill("ann")
+    await desk.press("Sign a token")
+    await answers(services, await desk.page.locator("#shown-once").inner_text(), OPEN)
+    assert re.search(r"Valid for\s+900 seconds", await desk.page.locator("dl").inner_text())
+    await desk.add("another")  # a change makes the processes look at the secrets, and write which have been used
+
+    async def is_in_use() -> bool:
+        await desk.page.goto(form)
+        return await desk.page.locator(".realtime-in-use").count() == 1
+
+    await until(is_in_use)
+
+
+CONTRAST = """() => {
+    const channels = colour => colour.match(/[\\d.]+/g).map(Number);
+    const luminance = colour => channels(colour).slice(0, 3)
+        .map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+    const background = element => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return channels(colour)[3] === 0 ? background(element.parentElement) : colour;
+    };
+    const contrast = (one, other) => {
+        const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+        return (light + 0.05) / (dark + 0.05);
+    };
+    const worst = (elements, colour) => Math.min(21, ...elements.map(e => contrast(colour(e), background(e))));
+    const badges = [...document.querySelectorAll(".realtime-badge")];
+    const words = [...badges, ...document.querySelectorAll(".realtime-quiet, .realtime-note, .realtime-once code")];
+    return [
+        worst(words, element => getComputedStyle(element).color),
+        worst(badges, element => getComputedStyle(element, "::before").borderTopColor),
+    ];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_are_readable_in_light_and_dark_and_fit_on_a_phone(
+    desk: Desk, scheme: Literal["light", "dark"]
+) -> None:
+    """Words have a contrast of 4.5 or more, the marks beside them of 3 (WCAG AA); only the list's table may scroll."""
+    page = desk.page
+    await page.emulate_media(color_scheme=scheme)
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await desk.add("a look")
+    await look_at(page)
+    await desk.follow("Done")
+    form = page.url.removesuffix("change/")
+    for name in ("change", "rotate", "revoke", "token", "delete"):
+        await page.goto(f"{form}{name}/")
+        await look_at(page)
+    for path in (LIST, f"{LIST}add/"):
+        await desk.goto(path)
+        await look_at(page)
+    background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[scheme]
+    await page.set_viewport_size({"width": 1280, "height": 800})
+
+
+async def look_at(page: Page) -> None:
+    await page.wait_for_load_state()
+    words, marks = await page.evaluate(CONTRAST)
+    assert words >= 4.5, page.url
+    assert marks >= 3, page.url
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390, page.url
