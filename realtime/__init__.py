@@ -16,6 +16,7 @@ and closes sockets with `disconnect` (`control`); each has an async twin.
 from .control import Connection, aconnections, adisconnect, connections, disconnect
 from .delivery import ABSENT, Delivered, apublish, publish, publish_on_commit
 from .redishost import LayerUnavailable
+from .users import token_for
 
 __all__ = [
     "ABSENT",
@@ -29,4 +30,5 @@ __all__ = [
     "disconnect",
     "publish",
     "publish_on_commit",
+    "token_for",
 ]

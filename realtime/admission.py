@@ -24,7 +24,7 @@ FIRST_LOOK = 2.0  # seconds that the first token of a process waits for the data
 
 
 async def admit(token: str | None, grant: Grant) -> Token:
-    """The verified token. Raises InvalidToken, Forbidden, and SecretsUnknown when the database never answered."""
+    """The verified token. Raises InvalidToken, Forbidden, and Undecided when the database never answered."""
     if asyncio.get_running_loop() is not _watched:
         await _watch()
     return store.verify(token, grant)

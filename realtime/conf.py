@@ -30,6 +30,13 @@ class Settings:
     USER_ID: str = "realtime.users.primary_key"
     """The dotted path of a function that makes a user id of a user of the product's."""
 
+    TOKEN_LIFETIME: float = 900.0
+    """How long the tokens that `token_for`, the template tag and the token view make are valid."""
+    SESSION_AUTH: bool = False
+    """Let a socket without a token in with the product's session cookie, from pages of the same origin."""
+    ALLOWED_ORIGINS: list[str] = []
+    """The origins whose pages may connect: "https://example.org", "https://*.example.org". None: any, with a token."""
+
     CHANNEL_LAYER: str = "default"
     """The alias in CHANNEL_LAYERS to use."""
 

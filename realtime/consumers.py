@@ -11,18 +11,22 @@ from typing import Any
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.dispatch import Signal
 
 from .admission import admit
 from .conf import conf
 from .envelopes import Envelope
 from .filters import Filters
-from .http import RETRY_SOON, Response, authorization, query_string
+from .http import RETRY_SOON, Response, authorization, header, query_string
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
+from .origins import check_origin
 from .protocol import FORBIDDEN, PONG, UNAUTHORIZED, UNAVAILABLE, Ack, CloseCode, Frame, Ping, Subscribe, parse_frame
-from .secretstore import SecretsUnknown, store
+from .secretstore import store
+from .sessions import logged_in
+from .signals import courier, socket_connected, socket_disconnected
 from .sockets import sockets
-from .tokens import InvalidToken, Token, find_token
+from .tokens import InvalidToken, Token, Undecided, find_token
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.Task[None] | None = None
         self._accepted = False
+        self._code: int | None = None  # with which it closed
         self._cut = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -58,6 +63,8 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
                 if task is not None:
                     task.cancel()
             await self._sockets.remove(self)
+            if self._accepted:
+                self._tell(socket_disconnected, code=self._code)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without the base class's hop to a thread that closes database connections: none is used here."""
@@ -70,7 +77,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             logger.info("handshake refused: %s", error)
             forbidden = isinstance(error, Forbidden)
             await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
-        except (LayerUnavailable, SecretsUnknown) as error:
+        except (LayerUnavailable, Undecided) as error:
             logger.warning("handshake refused user=%r: %s", self.user, error)
             await self._refuse(Response.error(503, UNAVAILABLE, RETRY_SOON))
         else:
@@ -79,20 +86,29 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             if conf.CLOSE_AT_EXP and token.expires is not None:
                 self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))
             logger.info("connect user=%r socket=%d", self.user, self.number)
+            self._tell(socket_connected)
 
     async def _admit(self) -> Token:
         """Join the user's sockets. Raises what `admit` does, and LayerUnavailable."""
         text = find_token(authorization(self.scope), query_string(self.scope))
-        token = await admit(text, Grant.CONNECT)
+        if text is None and conf.SESSION_AUTH:
+            token = Token(await logged_in(self.scope))
+        else:
+            check_origin(header(self.scope, b"origin"))
+            token = await admit(text, Grant.CONNECT)
         self.user, self.kid, self.since = token.user, token.kid, time.time()
         self.number = next(self._sockets.numbers)
         await self._sockets.add(self)
         if self._cut:
             raise InvalidToken("disconnected while it connected")
-        return store.verify(text, Grant.CONNECT)  # its secret may have been revoked meanwhile
+        if text is not None:
+            store.verify(text, Grant.CONNECT)  # its secret may have been revoked meanwhile
+        return token
 
     async def websocket_disconnect(self, message: Any) -> None:
-        await self.disconnect(message["code"])
+        code = message.get("code")
+        self._code = self._code or code
+        await self.disconnect(code)
         raise StopConsumer
 
     async def disconnect(self, code: int) -> None:
@@ -148,13 +164,18 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
     async def cut_off(self, code: int, reason: str = "") -> None:
         """Close the socket for a reason of ours. Nothing that it still sends counts."""
         logger.info("cut off user=%r socket=%d code=%d reason=%s", self.user, self.number, code, _reason(code, reason))
-        self._cut = True
+        self._cut, self._code = True, code
         if self._writer is not None:
             self._writer.cancel()
         await self._sockets.remove(self)
         if self._accepted:
             with suppress(OSError):  # it has just closed by itself
                 await self.close(int(code), reason or None)  # autobahn takes no subclass of int
+
+    def _tell(self, signal: Signal, **arguments: Any) -> None:
+        if signal.receivers:
+            where = {"process": self._sockets.channel, "number": self.number}
+            courier.send(signal, user=self.user, **where, **arguments)
 
     async def _refuse(self, response: Response) -> None:
         """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""

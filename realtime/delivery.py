@@ -24,6 +24,7 @@ from .envelopes import Envelope
 from .layers import LayerUnavailable
 from .protocol import DEFAULT_TYPE, trim
 from .rollcall import RollCall
+from .signals import courier, envelope_delivered
 from .users import user_id
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,9 @@ async def deliver(
     logger.info(
         "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
     )
+    if envelope_delivered.receivers:
+        told = {"envelope_id": envelope.id, "client_count": clients, "results": list(map(_loads, results))}
+        courier.send(envelope_delivered, user=user, type=type, timed_out=timed_out, **told)
     return Outcome(clients, results, timed_out)
 
 

@@ -28,7 +28,7 @@ from django.utils import timezone
 from .conf import MIN_SECRET_BYTES, conf
 from .encryption import Undecryptable
 from .keyring import Grant, Key, Keyring, NoSecret
-from .tokens import Token, UnknownSignature
+from .tokens import Token, Undecided, UnknownSignature
 
 if TYPE_CHECKING:
     from .models import Secret, SecretQuerySet
@@ -41,10 +41,6 @@ MAKE_ONE = (
 )
 PATIENCE = 2.0  # seconds that somebody waits for the database who needs a secret to sign with
 WRITE_AFTER = 60.0  # seconds between two writes of a secret's last use
-
-
-class SecretsUnknown(Exception):
-    """The secrets could not be read yet, so nothing can be said about this token. Trying again is right."""
 
 
 class SecretStore:
@@ -60,12 +56,12 @@ class SecretStore:
         self._problem = ""  # the one that has been logged
 
     def verify(self, token: str | None, grant: Grant) -> Token:
-        """The verified token. Raises InvalidToken, Forbidden, and SecretsUnknown when the database never answered."""
+        """The verified token. Raises InvalidToken, Forbidden, and Undecided when the database never answered."""
         try:
             return self.keyring.verify(token, grant, leeway=conf.JWT_LEEWAY, max_user_length=conf.MAX_USER_LENGTH)
         except UnknownSignature:
             if self._read_at is None:
-                raise SecretsUnknown("the secrets in the database could not be read yet") from None
+                raise Undecided("the secrets in the database could not be read yet") from None
             raise
 
     def signing_key(self, *grants: Grant) -> Key:

@@ -22,6 +22,10 @@ class InvalidToken(Exception):
     """The token is none of ours, expired, or not yet valid. The text says why; it never holds the token."""
 
 
+class Undecided(Exception):
+    """Who this is can't be said, since the database has not answered. Trying again is right."""
+
+
 class UnknownSignature(InvalidToken):
     """None of the known secrets has signed it."""
 

@@ -1,4 +1,4 @@
-"""Which user id a user of the product has."""
+"""Users of the product: which user id they have, and tokens that name them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from .conf import conf
+from .keyring import Grant
 from .protocol import trim
+from .secretstore import store
+from .tokens import sign
 
 
 def primary_key(user: Any) -> str:
@@ -29,6 +32,16 @@ def user_id(user: Any) -> str:
     if len(found) > conf.MAX_USER_LENGTH:
         raise ValueError(f"the user id is longer than {conf.MAX_USER_LENGTH} characters")
     return found
+
+
+def token_for(user: Any, lifetime: float | None = None) -> str:
+    """A token with which `user`, a user id or a user of the product's, may connect for `lifetime` seconds.
+
+    None: TOKEN_LIFETIME. It is signed with the secret that may do the least else: where there is one that may not
+    publish, its tokens can't. Raises ValueError for an anonymous user, ImproperlyConfigured when there is no secret.
+    """
+    key = store.signing_key(Grant.CONNECT)
+    return sign(user_id(user), key.secret, conf.TOKEN_LIFETIME if lifetime is None else lifetime, kid=key.kid)
 
 
 def _is_known(user: Any) -> bool:

@@ -23,8 +23,7 @@ from .delivery import deliver
 from .http import RETRY_SOON, Headers, Response
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
-from .secretstore import SecretsUnknown
-from .tokens import InvalidToken, find_token
+from .tokens import InvalidToken, Undecided, find_token
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ async def answer(request: PublishRequest) -> Response:
         return Response.error(413, protocol.BODY_TOO_LARGE)
     except Refused as refused:
         return refused.response
-    except (LayerUnavailable, SecretsUnknown) as error:
+    except (LayerUnavailable, Undecided) as error:
         logger.warning("publish failed: %s", error)
         return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
     except Exception:
