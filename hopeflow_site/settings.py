@@ -69,6 +69,9 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     else {"BACKEND": "realtime.layers.LocalChannelLayer"}
 }
 
+# realtime.W001 says what leaving out REDIS_URL means: one process.
+SILENCED_SYSTEM_CHECKS = [] if REDIS_URLS else ["realtime.W001"]
+
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 
 INSTALLED_APPS = [

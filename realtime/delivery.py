@@ -29,6 +29,8 @@ from .users import user_id
 
 logger = logging.getLogger(__name__)
 
+LONGEST_TIMEOUT = 86_400  # seconds; timers don't take infinity
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -73,6 +75,8 @@ async def apublish(
     `user` is a user id or a user of the product's, `payload` anything that Django's JSON encoder takes. Raises
     LayerUnavailable when Redis is away, ValueError and TypeError for what can't be sent.
     """
+    if timeout is not None and not 0 <= timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"timeout is {timeout!r}, not 0 to {LONGEST_TIMEOUT} seconds")
     text = _dump(payload)
     outcome = await deliver(user_id(user), trim(type) or DEFAULT_TYPE, text, timeout, wait)
     return Delivered(outcome.client_count, [_loads(result) for result in outcome.results], outcome.timed_out)

@@ -231,6 +231,12 @@ async def test_a_python_payload_arrives_as_its_json(on_redis: str, payload: Any)
             assert await delivery == realtime.Delivered(1, [payload])
 
 
+@pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan"), 86_401])
+async def test_a_timeout_that_no_timer_takes_is_refused(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        await realtime.apublish("ann", timeout=timeout)
+
+
 async def test_what_json_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         await realtime.apublish("ann", "t", float("nan"))
