@@ -22,7 +22,7 @@ from .strictjson import DEEPEST
 if TYPE_CHECKING:
     from .models import Secret
 
-LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300}
+LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300, "SECRETS_POLL": 0.05, "TOKEN_LIFETIME": 1}
 MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
 
 IN_ONE_PROCESS = ("realtime.layers.LocalChannelLayer", "channels.layers.InMemoryChannelLayer")

@@ -47,6 +47,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.Task[None] | None = None
         self._accepted = False
+        self._connected = False  # and everybody has been told
         self._code: int | None = None  # with which it closed
         self._cut = False
 
@@ -62,9 +63,11 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             for task in (self._writer, self._expiry):
                 if task is not None:
                     task.cancel()
-            await self._sockets.remove(self)
-            if self._accepted:
-                self._tell(socket_disconnected, code=self._code)
+            try:
+                await self._sockets.remove(self)
+            finally:
+                if self._connected:
+                    self._tell(socket_disconnected, code=self._code)
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without the base class's hop to a thread that closes database connections: none is used here."""
@@ -78,7 +81,9 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             forbidden = isinstance(error, Forbidden)
             await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
         except (LayerUnavailable, Undecided) as error:
-            logger.warning("handshake refused user=%r: %s", self.user, error)
+            # That the database is away is logged where it is read, once.
+            level = logging.INFO if isinstance(error, Undecided) else logging.WARNING
+            logger.log(level, "handshake refused user=%r: %s", self.user, error)
             await self._refuse(Response.error(503, UNAVAILABLE, RETRY_SOON))
         else:
             self._accepted = True
@@ -86,6 +91,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             if conf.CLOSE_AT_EXP and token.expires is not None:
                 self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))
             logger.info("connect user=%r socket=%d", self.user, self.number)
+            self._connected = True
             self._tell(socket_connected)
 
     async def _admit(self) -> Token:

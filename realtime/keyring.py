@@ -58,12 +58,14 @@ class Key:
 class Keyring:
     """Verifies tokens. `keys` are those of the database, the newest first, `own` is the secret in the settings.
 
-    A token verified once is remembered until it expires.
+    `unusable` are the ids of secrets that verify nothing: revoked, or not to be decrypted. A token verified once is
+    remembered until it expires.
     """
 
-    def __init__(self, keys: Iterable[Key] = (), own: Key | None = None) -> None:
+    def __init__(self, keys: Iterable[Key] = (), own: Key | None = None, unusable: Iterable[str] = ()) -> None:
         self.keys = {key.kid: key for key in keys}
         self.own = own
+        self.unusable = frozenset(unusable)
         self._verified: OrderedDict[str, tuple[Token, Key]] = OrderedDict()
 
     def verify(self, token: str | None, grant: Grant, *, leeway: float = 0, max_user_length: int = 1024) -> Token:
@@ -105,8 +107,8 @@ class Keyring:
         return self.own
 
     def without(self, kid: str) -> Keyring:
-        """The same without one secret."""
-        return Keyring((key for key in self.keys.values() if key.kid != kid), self.own)
+        """The same with one secret revoked."""
+        return Keyring((key for key in self.keys.values() if key.kid != kid), self.own, self.unusable | {kid})
 
     def _decode(self, token: str, grant: Grant, now: float, max_user_length: int) -> tuple[Token, Key]:
         kid = claimed_kid(token)
@@ -118,11 +120,13 @@ class Keyring:
         raise UnknownSignature("signed by none of the secrets" if kid is None else "its kid names no secret of ours")
 
     def _candidates(self, kid: str | None, grant: Grant, now: float) -> Iterator[Key]:
-        """The secrets that may have signed a token. One whose `kid` is no row's may be a client's of old, which sends
-        one that never meant anything here: only the secret of the settings can have signed it.
+        """The secrets that may have signed a token. One whose `kid` no secret ever had may be a client's of old, to
+        which it never meant anything here: only the secret of the settings can have signed it.
         """
         if kid is not None and (named := self.keys.get(kid)):
             yield named
+            return
+        if kid in self.unusable:
             return
         if self.own is not None:
             yield self.own

@@ -126,7 +126,7 @@ class LocalChannelLayer(BaseChannelLayer):
 
     def fan_out(self, group: str, message: Message) -> None:
         """Hand a message to the members in this process, past those that are full."""
-        for channel in self.groups.get(group, ()):
+        for channel in list(self.groups.get(group, ())):  # a copy: other threads may send, while this one joins
             try:
                 self.put(channel, message)
             except ChannelFull:

@@ -22,7 +22,7 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, router
 from django.utils import timezone
 
 from .conf import MIN_SECRET_BYTES, conf
@@ -53,6 +53,7 @@ class SecretStore:
         self._last_look = 0  # the one that made the keyring
         self._lock = Lock()
         self._read_at: float | None = None  # monotonic; None: never
+        self._asked_at = -math.inf  # when somebody without a watch last wanted it read
         self._problem = ""  # the one that has been logged
 
     def verify(self, token: str | None, grant: Grant) -> Token:
@@ -72,22 +73,23 @@ class SecretStore:
         except NoSecret as error:
             raise ImproperlyConfigured(f"{error}. {MAKE_ONE}") from None
 
-    def reload(self) -> None:
-        """Read the table. What can't be read is logged, once, and the keys known so far go on."""
+    def reload(self) -> bool:
+        """Read the table. When it can't be, that is logged, once, and the keys known so far go on: False."""
         look = next(self._looks)
         try:
-            keys, problems = _read()
+            keys, unusable, problems = _read()
         except Exception as error:  # a database that is away raises whatever its driver does
             self._log(f"the JWT secrets can't be read, going on with those known: {error!r}")
-            return
+            return False
         with self._lock:
             if look > self._last_look:  # else somebody has read the table since, and knows better
                 self._last_look = look
-                self._take(keys)
+                self._take(keys, unusable)
                 self._read_at = time.monotonic()
         if not keys and self.keyring.own is None:
             problems.append(f"there is no JWT secret, every token is refused. {MAKE_ONE}")
         self._log("; ".join(problems))
+        return True
 
     def revoke(self, kid: str) -> None:
         """Forget a secret at once, without asking the database."""
@@ -98,7 +100,7 @@ class SecretStore:
     def read_settings(self) -> None:
         """Take the secret in the settings into the keyring."""
         with self._lock:
-            self.keyring = Keyring(self.keyring.keys.values(), _own_key())
+            self.keyring = Keyring(self.keyring.keys.values(), _own_key(), self.keyring.unusable)
             self._own_known = True
 
     async def look(self) -> None:
@@ -106,7 +108,8 @@ class SecretStore:
         await database_sync_to_async(self._look_and_write, thread_sensitive=False, executor=_thread)()
 
     def _look_and_write(self) -> None:
-        self.reload()
+        if not self.reload():
+            return
         try:
             self._write_last_used()
         except Exception as error:
@@ -123,11 +126,14 @@ class SecretStore:
                 key.written = key.used
 
     def _freshen(self) -> None:
-        """For code that has no watch: read the table when that has not been done for a while."""
+        """For code that has no watch: read the table when that has not been done, or tried, for a while."""
         if not self._own_known:
             self.read_settings()
-        if self._read_at is not None and time.monotonic() - self._read_at < 2 * conf.SECRETS_POLL:
+        now = time.monotonic()
+        read_at = -math.inf if self._read_at is None else self._read_at
+        if max(read_at + 2 * conf.SECRETS_POLL, self._asked_at + conf.SECRETS_POLL) > now:
             return
+        self._asked_at = now
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -136,12 +142,12 @@ class SecretStore:
             with suppress(TimeoutError):
                 _thread.submit(_closing_connections, self.reload).result(PATIENCE)
 
-    def _take(self, keys: list[Key]) -> None:
+    def _take(self, keys: list[Key], unusable: list[str]) -> None:
         """A keyring of these keys, which take over what is known of their use."""
         for key in keys:
             if known := self.keyring.keys.get(key.kid):
                 key.used, key.written = known.used, max(known.written, key.written)
-        self.keyring = Keyring(keys, self.keyring.own)
+        self.keyring = Keyring(keys, self.keyring.own, unusable)
 
     def _log(self, problem: str) -> None:
         if problem and problem != self._problem:
@@ -153,10 +159,13 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="realtime-secrets")
 
 
 def _secrets() -> SecretQuerySet:
-    """The table. Found when it is used, so that an asgi.py may import this before Django is set up."""
+    """The table. Found when it is used, so that an asgi.py may import this before Django is set up.
+
+    Where it is written, since a replica may not know yet what has been revoked.
+    """
     from .models import Secret
 
-    return Secret.objects.all()
+    return Secret.objects.using(router.db_for_write(Secret))
 
 
 def _closing_connections(read: Any) -> None:
@@ -174,19 +183,24 @@ def _own_key() -> Key | None:
     return Key(secret.encode()) if secret else None
 
 
-def _read() -> tuple[list[Key], list[str]]:
-    """The active secrets, the newest first, and what is wrong with those that are left out."""
-    keys, problems = [], []
+def _read() -> tuple[list[Key], list[str], list[str]]:
+    """The active secrets, the newest first; the key ids of the others; and what is wrong with those to be decrypted."""
+    keys: list[Key] = []
+    unusable, problems = [], []
     try:
-        for secret in _secrets().filter(is_active=True):
+        for secret in _secrets():
             try:
-                keys.append(_key(secret))
+                if secret.is_active:
+                    keys.append(_key(secret))
+                else:
+                    unusable.append(secret.kid)
             except Undecryptable as error:
+                unusable.append(secret.kid)
                 problems.append(f"the JWT secret with the key id {secret.kid} can't be used: {error}")
     except DatabaseError:
         if _is_migrated():
             raise
-    return keys, problems
+    return keys, unusable, problems
 
 
 def _is_migrated() -> bool:

@@ -81,7 +81,8 @@ async def answer(request: PublishRequest) -> Response:
     except Refused as refused:
         return refused.response
     except (LayerUnavailable, Undecided) as error:
-        logger.warning("publish failed: %s", error)
+        # That the database is away is logged where it is read, once.
+        logger.log(logging.INFO if isinstance(error, Undecided) else logging.WARNING, "publish failed: %s", error)
         return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
     except Exception:
         logger.exception("publish failed")

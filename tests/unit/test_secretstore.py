@@ -68,6 +68,14 @@ def test_rotation_lets_the_new_one_sign_and_the_old_one_end() -> None:
     assert not accepts(old)
 
 
+def test_a_revoked_secret_keeps_its_key_id(settings: Any) -> None:
+    secret = make()
+    settings.REALTIME = {"JWT_SECRET": secret.decrypt()}
+    assert accepts(secret)
+    secret.revoke()
+    assert not accepts(secret)
+
+
 def test_a_deleted_secret_is_gone() -> None:
     secret = make()
     assert accepts(secret)
