@@ -42,7 +42,13 @@ VERSIONS: tuple[Versions, ...] = ("oldest", "newest")
 UVICORN_PINGS = ("--ws-ping-interval", "1", "--ws-ping-timeout", "3")
 
 TOPOLOGIES = [
-    Topology(name="daphne-local", server=daphne, arguments=DAPHNE_PINGS),
+    # All of it on a local layer is run in a product that embeds it; this one has the paths of the site.
+    Topology(
+        name="daphne-local",
+        server=daphne,
+        arguments=DAPHNE_PINGS,
+        modules=("test_acks", "test_answers", "test_publish", "test_sockets"),
+    ),
     Topology(name="daphne-redis", server=daphne, arguments=DAPHNE_PINGS, needs_redis=True, processes=2),
     Topology(name="uvicorn-local", server=uvicorn, arguments=UVICORN_PINGS, strict_401=True),
     Topology(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from websockets.sync.client import ClientConnection, connect
 
 from realtime.keyring import Grant
 from realtime.management.remote import add_server_arguments, address, compact, json_text, key_value, make_token
@@ -41,11 +42,8 @@ class Command(BaseCommand):
         filters = [{**dict(fields), "type": type} for type in types]
         target = address(url, "ws")
         try:
-            with connect(target, additional_headers=headers, compression=None, max_size=None) as socket:
-                socket.send(compact({"type": "subscribe", "filters": filters}))
-                socket.send("ping")
-                self.stderr.write(f"connecting to {target}")
-                self._listen(socket, user, options["ack"], options["count"])
+            # Not the client without asyncio: a Ctrl-C at a bad moment leaves its locks locked.
+            asyncio.run(self._connect(target, headers, filters, user, options["ack"], options["count"]))
         except KeyboardInterrupt:
             self.stderr.write("")
         except ConnectionClosed as error:
@@ -53,9 +51,18 @@ class Command(BaseCommand):
         except (OSError, InvalidHandshake) as error:
             raise CommandError(f"no socket to {target}: {error}") from None
 
-    def _listen(self, socket: ClientConnection, user: str, ack: str | None, count: int | None) -> None:
+    async def _connect(
+        self, target: str, headers: dict[str, str], filters: list[dict[str, str]], user: str, *limits: Any
+    ) -> None:
+        async with connect(target, additional_headers=headers, compression=None, max_size=None) as socket:
+            await socket.send(compact({"type": "subscribe", "filters": filters}))
+            await socket.send("ping")
+            self.stderr.write(f"connecting to {target}")
+            await self._listen(socket, user, *limits)
+
+    async def _listen(self, socket: ClientConnection, user: str, ack: str | None, count: int | None) -> None:
         while count is None or count > 0:
-            text = str(socket.recv(decode=True))
+            text = str(await socket.recv(decode=True))
             if text == PONG:
                 self.stderr.write(self.style.SUCCESS(f"listening as {user!r}, Ctrl-C ends it"))
                 continue
@@ -63,5 +70,5 @@ class Command(BaseCommand):
             self.stdout.flush()
             if ack is not None:
                 envelope_id = compact(json.loads(text)["envelopeId"])
-                socket.send(f'{{"type":"ack","envelopeId":{envelope_id},"result":{ack}}}')
+                await socket.send(f'{{"type":"ack","envelopeId":{envelope_id},"result":{ack}}}')
             count = None if count is None else count - 1
