@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from itertools import islice
 
 from .tokens import InvalidToken, Token, UnknownSignature, claimed_kid, decode
@@ -21,7 +21,7 @@ LONGEST_REMEMBERED = 2_048  # characters; a longer token is verified each time
 TRIED = 5  # secrets, for a token whose header names none: what a wrong one may cost is bounded
 
 
-class Grant(Enum):
+class Grant(StrEnum):
     """What a secret's tokens may do."""
 
     CONNECT = "connect"
