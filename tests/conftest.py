@@ -8,6 +8,8 @@ from functools import partial
 import pytest
 from hypothesis import settings
 
+from realtime.background import background
+
 from .embedding import Product, Versions
 from .servers import valkey
 
@@ -23,6 +25,7 @@ def redis_url() -> Iterator[str]:
     """A Valkey that all tests of a worker share."""
     with valkey() as server:
         yield server.connection_url
+        background.stop()  # its connections, which would be tried again until the end
 
 
 @pytest.fixture(scope="session")
