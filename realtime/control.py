@@ -7,7 +7,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import events
 from .background import background
@@ -33,6 +33,13 @@ class Connection:
     filters: tuple[dict[str, str], ...]
     awaited: int
     """The envelopes that it has been sent and still has to ack."""
+
+
+class Closed(NamedTuple):
+    """How many processes have been asked to close sockets and did, and how many sockets these were."""
+
+    processes: int
+    sockets: int
 
 
 async def aconnections(user: Any) -> list[Connection]:
@@ -74,14 +81,13 @@ def disconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") 
     return background.run(adisconnect, user, code, reason)
 
 
-async def aclose_sockets_of_secret(kid: str) -> int:
-    """Close the sockets that tokens of a secret have opened, in all processes, which forget the secret at once."""
-    return sum(closed for _, closed in await _ask(events.PROCESSES, events.revoked(kid)))
+def close_sockets_of_secret(kid: str) -> Closed:
+    """Close the sockets that tokens of a secret have opened, in all processes, which forget the secret at once.
 
-
-def close_sockets_of_secret(kid: str) -> int:
-    """`aclose_sockets_of_secret` for code that is not async."""
-    return background.run(aclose_sockets_of_secret, kid)
+    Raises LayerUnavailable.
+    """
+    answers = background.run(_ask, events.PROCESSES, events.revoked(kid))
+    return Closed(len(answers), sum(closed for _, closed in answers))
 
 
 def announce_secrets() -> None:

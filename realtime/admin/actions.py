@@ -144,7 +144,7 @@ class SecretActions(Base):
 
     def _close_sockets(self, request: HttpRequest, secret: Secret) -> None:
         try:
-            closed = close_sockets_of_secret(secret.kid)
+            closed = close_sockets_of_secret(secret.kid).sockets
         except LayerUnavailable:
             said = _("The sockets that it let in could not be closed: Redis is away. Try again when it is back.")
             self.message_user(request, said, messages.ERROR)

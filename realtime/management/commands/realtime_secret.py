@@ -91,7 +91,7 @@ class Command(BaseCommand):
         self.stderr.write(self.style.SUCCESS(f"{secret} is revoked."))
         if close_sockets:
             try:
-                self.stderr.write(f"Sockets closed: {close_sockets_of_secret(secret.kid)}")
+                self.stderr.write(f"Sockets closed: {close_sockets_of_secret(secret.kid).sockets}")
             except LayerUnavailable as error:
                 raise CommandError(f"Its sockets could not be closed, the channel layer is away: {error}") from None
 
