@@ -82,8 +82,8 @@ class Courier:
             close_old_connections()
             try:
                 signal.send_robust(sender=None, **arguments)  # which logs what a receiver raises
-            except Exception:
-                logger.exception("a signal could not be sent")
+            except BaseException:  # of a receiver: a SystemExit, an asyncio.CancelledError; send_robust lets them pass
+                logger.exception("a receiver of a signal has failed")
             finally:
                 close_old_connections()
 

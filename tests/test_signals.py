@@ -6,10 +6,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.dispatch import Signal
 
 from realtime import signals
 
@@ -89,6 +91,25 @@ async def test_a_receiver_that_fails_or_blocks_holds_up_nothing_but_receivers(se
         seen = [event["signal"] for event in await written(events, 7)]
         assert seen == ["connected", *["delivered"] * 4, "connected", "disconnected"]
     assert "a receiver of the product's" in service.servers[0].log
+
+
+@pytest.mark.parametrize("failure", [SystemExit, asyncio.CancelledError])
+def test_no_receiver_can_end_the_signals_of_a_process(
+    caplog: pytest.LogCaptureFixture, failure: type[BaseException]
+) -> None:
+    courier, signal, heard = signals.Courier(), Signal(), Event()
+
+    def fails_once(number: int, **_: Any) -> None:
+        if number == 1:
+            raise failure
+        heard.set()
+
+    signal.connect(fails_once)
+    for number in (1, 2):
+        courier.send(signal, number=number)
+    assert heard.wait(PATIENCE)
+    courier.stop()
+    assert "a receiver of a signal has failed" in caplog.text
 
 
 @pytest.mark.parametrize("end", ["leave", "drop", "cut off", "refused"])
