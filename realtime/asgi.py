@@ -1,6 +1,6 @@
 """The ASGI application: sockets, the fast lane for publishes, and the product's own application for all the rest.
 
-application = realtime.asgi.application(get_asgi_application())
+application = realtime.asgi.application(application)
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+
+from django.core.handlers.asgi import ASGIHandler
 
 from . import protocol
 from .consumers import RealtimeConsumer
@@ -24,24 +26,25 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]  # (scope, receive, sen
 WATCH_AFTER = 0.1  # seconds; most publishes have been answered by then and never pay for being watched
 
 
-def application(http: Application, websocket: Application | None = None, prefix: str | None = None) -> Application:
-    """HopeFlow Realtime, in front of a product's own applications.
+def application(product: Application, prefix: str | None = None) -> Application:
+    """HopeFlow Realtime, in front of a product's own application, which has all else: every other path and socket,
+    the lifespan, the channels of its workers.
 
     It stands at the prefix under which the product's URLs include `realtime.urls`, else at "/"; `prefix` says another.
-    `http` serves every other path (`get_asgi_application()`), `websocket` every other socket (the product's Channels
-    routes); without one they are refused.
     """
     paths = Paths(prefix)
     socket: Application = RealtimeConsumer.as_asgi()
+    # Django's own handler knows no sockets and raises, which would fill the log.
+    other_socket = refuse if isinstance(product, ASGIHandler) else product
 
     async def realtime(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await (fast_lane if local_path(scope) == paths.publish else http)(scope, receive, send)
+            await (fast_lane if local_path(scope) == paths.publish else product)(scope, receive, send)
         elif kind == "websocket":
-            await (socket if local_path(scope) in paths.sockets else websocket or refuse)(scope, receive, send)
-        elif kind == "lifespan":
-            await lifespan(receive, send)
+            await (socket if local_path(scope) in paths.sockets else other_socket)(scope, receive, send)
+        else:
+            await product(scope, receive, send)
 
     return realtime
 
@@ -123,12 +126,3 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     with suppress(OSError):
         while (await receive())["type"] != "websocket.disconnect":
             pass
-
-
-async def lifespan(receive: Receive, send: Send) -> None:
-    """Servers that have a lifespan want it answered; nothing is started before it is used."""
-    while True:
-        kind = (await receive())["type"]
-        await send({"type": f"{kind}.complete"})
-        if kind == "lifespan.shutdown":
-            return
