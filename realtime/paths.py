@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -9,6 +10,8 @@ from urllib.parse import unquote
 
 from django.conf import settings
 from django.urls import NoReverseMatch, get_script_prefix, reverse, set_script_prefix
+
+logger = logging.getLogger(__name__)
 
 
 class Paths:
@@ -23,8 +26,10 @@ class Paths:
     @cached_property
     def prefix(self) -> str:
         """With a slash at both ends."""
-        path = included() if self._given is None else self._given
-        return f"/{path.strip('/')}/".replace("//", "/")
+        path = self._given
+        if path is None and (path := included()) is None:
+            logger.warning("the product's URLs do not say where realtime is served: at /, then (realtime.W005)")
+        return f"/{(path or '').strip('/')}/".replace("//", "/")
 
     @cached_property
     def sockets(self) -> frozenset[str]:
@@ -36,14 +41,16 @@ class Paths:
         return f"{self.prefix}publish"
 
 
-def included() -> str:
-    """The prefix under which the product's URLs include ours, "/" where they do not."""
+def included() -> str | None:
+    """The prefix under which the product's URLs include ours, with a slash at both ends. None: they do not, or behind a
+    parameter, or in a namespace.
+    """
     script_prefix = get_script_prefix()
     set_script_prefix("/")  # FORCE_SCRIPT_NAME is no part of it, and cut off from each path
     try:
         return unquote(reverse("realtime:publish")).removesuffix("publish")
     except NoReverseMatch:
-        return "/"
+        return None
     finally:
         set_script_prefix(script_prefix)
 
