@@ -16,6 +16,20 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+LAST_MOMENT = 2.0  # seconds that a process which ends gives to its connections
+
+
+def refuse_async_code(twin: str) -> None:
+    """Raise RuntimeError in async code: waiting there would stop the event loop in which, perhaps, the acks arrive."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"An event loop runs in this thread. In async code call the async twin: await {twin}(…). "
+        "Under gevent or eventlet neither works: use threads or processes."
+    )
+
 
 class Background:
     """The loop and its thread."""
@@ -26,13 +40,7 @@ class Background:
         self._loop: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     def run(self, function: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
-        """Call a coroutine function there and wait for its result. Raises RuntimeError in code that is async."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            raise RuntimeError(f"In async code call the async twin: await a{function.__name__.lstrip('_a')}(…).")
+        """Call a coroutine function there and wait for its result."""
         future = self.submit(function, *arguments)
         try:
             return future.result()
@@ -50,7 +58,7 @@ class Background:
         if self._thread is not None:
             loop, stopping = self._loop.result()
             loop.call_soon_threadsafe(stopping.set)
-            self._thread.join()
+            self._thread.join(LAST_MOMENT)
             self.forget()
 
     def forget(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
 from channels.exceptions import ChannelFull
@@ -21,6 +21,18 @@ logger = logging.getLogger(__name__)
 
 AWAY = (LayerUnavailable, RedisError, OSError)
 """What a layer raises when its server is away: ours the first, others whatever their client raises."""
+
+
+@contextmanager
+def away_is_unavailable() -> Iterator[None]:
+    """Whatever the layer raises when its server is away becomes LayerUnavailable."""
+    try:
+        yield
+    except LayerUnavailable:
+        raise
+    except AWAY as error:
+        raise LayerUnavailable(repr(error)) from error
+
 
 _posting: set[asyncio.Task[None]] = set()
 

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from . import events
-from .background import background
-from .channellayer import AWAY, channel_layer, reply_channel
+from .background import background, refuse_async_code
+from .channellayer import away_is_unavailable, channel_layer, reply_channel
 from .conf import conf
-from .layers import LayerUnavailable
 from .protocol import CloseCode
-from .users import user_id
+from .users import User, auser_id, user_id
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +41,22 @@ class Closed(NamedTuple):
     sockets: int
 
 
-async def aconnections(user: Any) -> list[Connection]:
+async def aconnections(user: User) -> list[Connection]:
     """The open sockets of a user in all processes, the oldest first. Raises LayerUnavailable.
 
     A process that does not answer within REPORT_TIMEOUT is left out, and logged.
     """
-    group = events.group_name(user_id(user))
+    return await _connections(await auser_id(user))
+
+
+def connections(user: User) -> list[Connection]:
+    """`aconnections` for code that is not async."""
+    refuse_async_code("aconnections")
+    return background.run(_connections, user_id(user))
+
+
+async def _connections(user: str) -> list[Connection]:
+    group = events.group_name(user)
     answers = await _ask(group, events.connections(group))
     found = [
         Connection(process, number, datetime.fromtimestamp(since, UTC), tuple(filters), awaited)
@@ -57,28 +66,28 @@ async def aconnections(user: Any) -> list[Connection]:
     return sorted(found, key=lambda connection: connection.since)
 
 
-def connections(user: Any) -> list[Connection]:
-    """`aconnections` for code that is not async."""
-    return background.run(aconnections, user)
-
-
-async def adisconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
+async def adisconnect(user: User, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
     """Close the sockets of a user in all processes. Returns how many. Raises LayerUnavailable.
 
     Clients connect again unless the code tells them not to, as the default does (docs/protocol.md). `code` is 1000 or
     3000 to 4999, `reason` at most 123 bytes (RFC 6455), else ValueError. Only some servers can send a reason.
     """
+    return await _disconnect(await auser_id(user), code, reason)
+
+
+def disconnect(user: User, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
+    """`adisconnect` for code that is not async."""
+    refuse_async_code("adisconnect")
+    return background.run(_disconnect, user_id(user), code, reason)
+
+
+async def _disconnect(user: str, code: int, reason: str) -> int:
     if code != 1000 and not 3000 <= code <= 4999:
         raise ValueError(f"{code} is no close code that an application may send: 1000 or 3000 to 4999")
     if len(reason.encode()) > 123:
         raise ValueError("a close reason has at most 123 bytes")
-    group = events.group_name(user_id(user))
+    group = events.group_name(user)
     return sum(closed for _, closed in await _ask(group, events.disconnect(group, int(code), reason)))
-
-
-def disconnect(user: Any, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
-    """`adisconnect` for code that is not async."""
-    return background.run(adisconnect, user, code, reason)
 
 
 def close_sockets_of_secret(kid: str) -> Closed:
@@ -86,6 +95,7 @@ def close_sockets_of_secret(kid: str) -> Closed:
 
     Raises LayerUnavailable.
     """
+    refuse_async_code("sync_to_async(close_sockets_of_secret)")
     answers = background.run(_ask, events.PROCESSES, events.revoked(kid))
     return Closed(len(answers), sum(closed for _, closed in answers))
 
@@ -106,7 +116,7 @@ async def _ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
     """The name of each process that is in the group, and what it answers."""
     layer = channel_layer()
     answers: list[tuple[str, Any]] = []
-    try:
+    with away_is_unavailable():
         async with reply_channel(layer) as (reply, inbox):
             reached = await layer.group_send(group, {**question, "reply": reply})
             with suppress(TimeoutError):
@@ -114,8 +124,6 @@ async def _ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
                     while reached is None or len(answers) < reached:
                         event = await inbox.get()
                         answers.append((event["process"], event["value"]))
-    except AWAY as error:
-        raise LayerUnavailable(repr(error)) from error
     if reached is not None and len(answers) < reached:
         logger.warning("%d of %d processes did not answer", reached - len(answers), reached)
     return answers

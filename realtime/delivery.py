@@ -16,16 +16,15 @@ from typing import Any, Final
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
-from . import events
-from .background import background
-from .channellayer import AWAY, Inbox, channel_layer, post, reply_channel
+from . import events, strictjson
+from .background import background, refuse_async_code
+from .channellayer import Inbox, away_is_unavailable, channel_layer, post, reply_channel
 from .conf import conf
 from .envelopes import Envelope
-from .layers import LayerUnavailable
 from .protocol import DEFAULT_TYPE, trim
 from .rollcall import RollCall
 from .signals import courier, envelope_delivered
-from .users import user_id
+from .users import User, auser_id, user_id
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +46,14 @@ class Delivered:
 
     client_count: int
     """The sockets that had a matching filter and were sent it."""
-    results: list[Any]
+    results: tuple[Any, ...] = ()
     """What they acked, in order of arrival."""
     timed_out: bool = False
     """Whether a socket had neither acked nor gone when the time was up."""
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Delivered:
+        return cls(outcome.client_count, tuple(map(_loads, outcome.results)), outcome.timed_out)
 
 
 class _Absent:
@@ -64,40 +67,39 @@ ABSENT: Final = _Absent()
 
 
 async def apublish(
-    user: Any, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, timeout: float | None = None, wait: bool = True
+    user: User, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, timeout: float | None = None, wait: bool = True
 ) -> Delivered:
     """Send an envelope to the matching sockets of `user` and collect their acks.
 
     Returns as soon as every one of those sockets has acked or gone, at once when there is none, and after `timeout`
     seconds (None: ACK_TIMEOUT) at the latest. Without `wait` acks are not asked for: it returns as soon as
-    `client_count` is known, in milliseconds, and `results` is empty.
+    `client_count` is known, in milliseconds, and `results` is empty. The count is exact all the same: a process that
+    hangs is given REPORT_TIMEOUT to say its part of it, however short `timeout` is.
 
     `user` is a user id or a user of the product's, `payload` anything that Django's JSON encoder takes. Raises
     LayerUnavailable when Redis is away, ValueError and TypeError for what can't be sent.
     """
-    if timeout is not None and not 0 <= timeout <= LONGEST_TIMEOUT:
-        raise ValueError(f"timeout is {timeout!r}, not 0 to {LONGEST_TIMEOUT} seconds")
-    text = _dump(payload)
-    outcome = await deliver(user_id(user), trim(type) or DEFAULT_TYPE, text, timeout, wait)
-    return Delivered(outcome.client_count, [_loads(result) for result in outcome.results], outcome.timed_out)
+    arguments = _checked(type, payload, timeout)
+    return Delivered.of(await deliver(await auser_id(user), *arguments, wait))
 
 
 def publish(
-    user: Any, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, timeout: float | None = None, wait: bool = True
+    user: User, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, timeout: float | None = None, wait: bool = True
 ) -> Delivered:
     """`apublish` for code that is not async: a view, a Celery task, a signal receiver, a shell."""
-    return background.run(_publish, user, type, payload, timeout, wait)
+    refuse_async_code("apublish")
+    arguments = _checked(type, payload, timeout)
+    return Delivered.of(background.run(deliver, user_id(user), *arguments, wait))
 
 
-def publish_on_commit(user: Any, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, using: str | None = None) -> None:
+def publish_on_commit(user: User, type: str = DEFAULT_TYPE, payload: Any = ABSENT, *, using: str | None = None) -> None:
     """`publish` without waiting for acks once the current transaction has been committed; at once outside of one.
 
     What can't be sent then is logged: the transaction is over, and those who called are gone. The payload is looked at
     now: ValueError and TypeError are raised here, and a later change to it is not sent.
     """
-    text, user = _dump(payload), user_id(user)
-    type = trim(type) or DEFAULT_TYPE
-    transaction.on_commit(lambda: _publish_late(user, type, text), using=using)
+    target, (type, text, _) = user_id(user), _checked(type, payload, None)
+    transaction.on_commit(lambda: _publish_late(target, type, text), using=using)
 
 
 async def deliver(
@@ -112,24 +114,23 @@ async def deliver(
     patience = (conf.ACK_TIMEOUT if timeout is None else timeout) if wait else 0
     roll_call = RollCall(wait)
     try:
-        async with reply_channel(layer) as (reply, inbox):
-            event = events.envelope_event(group, envelope, reply, patience)
-            reached = await layer.group_send(group, event)
-            if reached is not None:
-                roll_call.reached(reached)
-            first_check = conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT
-            timed_out = await _collect(roll_call, inbox, layer, reply, first_check, patience)
+        with away_is_unavailable():
+            async with reply_channel(layer) as (reply, inbox):
+                event = events.envelope_event(group, envelope, reply, patience)
+                reached = await layer.group_send(group, event)
+                if reached is not None:
+                    roll_call.reached(reached)
+                first_check = conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT
+                timed_out = await _collect(roll_call, inbox, layer, reply, first_check, patience)
     except asyncio.CancelledError:
         logger.info("publish cancelled user=%r envelope=%s: the publisher has gone", user, envelope.id)
         raise
-    except AWAY as error:
-        raise LayerUnavailable(repr(error)) from error
     clients, results = roll_call.client_count, roll_call.results
     logger.info(
         "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
     )
     if envelope_delivered.receivers:
-        told = {"envelope_id": envelope.id, "client_count": clients, "results": list(map(_loads, results))}
+        told = {"envelope_id": envelope.id, "client_count": clients, "results": tuple(map(_loads, results))}
         courier.send(envelope_delivered, user=user, type=type, timed_out=timed_out, **told)
     return Outcome(clients, results, timed_out)
 
@@ -164,19 +165,34 @@ async def _collect(
     return False
 
 
-async def _publish(user: Any, type: str, payload: Any, timeout: float | None, wait: bool) -> Delivered:
-    return await apublish(user, type, payload, timeout=timeout, wait=wait)
-
-
 def _publish_late(user: str, type: str, payload: str | None) -> None:
     try:
+        refuse_async_code("apublish")
         background.run(deliver, user, type, payload, None, False)
     except Exception as error:
         logger.error("publish after the commit failed user=%r type=%r: %r", user, type, error)
 
 
+def _checked(type: str, payload: Any, timeout: float | None) -> tuple[str, str | None, float | None]:
+    """What `deliver` takes. Raises ValueError and TypeError. It is called in the caller's own thread, where a payload
+    may ask the database, and in whose language a lazy translation is to be made.
+    """
+    if timeout is not None and not 0 <= timeout <= LONGEST_TIMEOUT:
+        raise ValueError(f"timeout is {timeout!r}, not 0 to {LONGEST_TIMEOUT} seconds")
+    if not isinstance(type, str):
+        raise TypeError(f"the type of an envelope is a string, not {type!r}")
+    return trim(type) or DEFAULT_TYPE, _dump(payload), None if timeout is None else float(timeout)
+
+
 def _dump(payload: Any) -> str | None:
-    return None if payload is ABSENT else json.dumps(payload, cls=DjangoJSONEncoder, allow_nan=False)
+    if payload is ABSENT:
+        return None
+    try:
+        text = json.dumps(payload, cls=DjangoJSONEncoder, allow_nan=False)
+        strictjson.check_depth(text.encode(errors="surrogatepass"), conf.MAX_JSON_DEPTH - 1)
+    except (RecursionError, strictjson.TooDeep):
+        raise ValueError("the payload is nested too deeply") from None
+    return text
 
 
 def _integer(text: str) -> int | float:

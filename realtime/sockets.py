@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from . import events
-from .channellayer import AWAY, channel_layer, post, send
+from .channellayer import AWAY, away_is_unavailable, channel_layer, post, send
 from .envelopes import Envelope
 from .filters import Filters
-from .layers import LayerUnavailable
 from .protocol import CloseCode
 from .secretstore import store
 
@@ -79,11 +78,9 @@ class Sockets:
         """Returns when the process hears what is said to all processes. Raises LayerUnavailable."""
         if self._told:
             return
-        try:
+        with away_is_unavailable():
             await self._start()
             await self.layer.group_add(events.PROCESSES, self.channel)
-        except AWAY as error:
-            raise LayerUnavailable(repr(error)) from error
         self._told = True
         self.secrets_changed.set()  # perhaps they have, while nobody could tell
 
@@ -96,12 +93,11 @@ class Sockets:
             await self.listen()
             async with user.lock:
                 if not user.joined:
-                    await self.layer.group_add(group, self.channel)
+                    with away_is_unavailable():
+                        await self.layer.group_add(group, self.channel)
                     user.joined = True
-        except BaseException as error:
+        except BaseException:
             await self.remove(socket)
-            if isinstance(error, AWAY):
-                raise LayerUnavailable(repr(error)) from error
             raise
 
     async def remove(self, socket: Socket) -> None:

@@ -49,8 +49,7 @@ def members(data: bytes, max_depth: int = DEEPEST) -> dict[str, Raw] | None:
     """
     if not data.isascii():
         data.decode()  # msgspec does not look at the UTF-8 inside strings that it skips
-    if data.count(b"[") + data.count(b"{") > max_depth and _depth(data) > max_depth:
-        raise TooDeep
+    check_depth(data, max_depth)
     try:
         try:
             return _object.decode(data)
@@ -58,6 +57,12 @@ def members(data: bytes, max_depth: int = DEEPEST) -> dict[str, Raw] | None:
             return _members_by_stdlib(data.decode())
     except RecursionError:
         raise TooDeep from None
+
+
+def check_depth(data: bytes, max_depth: int) -> None:
+    """Raise TooDeep for more than `max_depth` levels of arrays and objects."""
+    if data.count(b"[") + data.count(b"{") > max_depth and _depth(data) > max_depth:
+        raise TooDeep
 
 
 def string(raw: Raw) -> str | None:

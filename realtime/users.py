@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
+from asgiref.sync import sync_to_async
 from django.utils.module_loading import import_string
 
 from .conf import conf
@@ -13,15 +14,27 @@ from .secretstore import store
 from .tokens import sign
 
 
+class HasPrimaryKey(Protocol):
+    """A user of the product's, of whatever model."""
+
+    @property
+    def pk(self) -> Any: ...
+
+
+User = str | HasPrimaryKey
+"""A user id as it is, or a user of the product's, whose id USER_ID says."""
+
+
 def primary_key(user: Any) -> str:
     """The default of USER_ID."""
     return str(user.pk)
 
 
-def user_id(user: Any) -> str:
+def user_id(user: User) -> str:
     """The user id that tokens name: a string as it is, trimmed; a user of the product's by USER_ID.
 
-    Raises ValueError when it is blank, as that of an anonymous user, or too long.
+    It may ask the database: `request.user` is looked up when it is first used. Raises ValueError when it is blank, as
+    that of an anonymous user, or too long, and TypeError for what is no user.
     """
     given = user if isinstance(user, str) else import_string(conf.USER_ID)(user) if _is_known(user) else ""
     if not isinstance(given, str):
@@ -34,7 +47,13 @@ def user_id(user: Any) -> str:
     return found
 
 
-def token_for(user: Any, lifetime: float | None = None) -> str:
+async def auser_id(user: User) -> str:
+    """`user_id` in async code, in a thread where it may ask the database."""
+    is_id = issubclass(type(user), str)  # isinstance() would look a lazy user up, here
+    return await sync_to_async(user_id)(user) if not is_id else user_id(user)
+
+
+def token_for(user: User, lifetime: float | None = None) -> str:
     """A token with which `user`, a user id or a user of the product's, may connect for `lifetime` seconds.
 
     None: TOKEN_LIFETIME. It is signed with the secret that may do the least else: where there is one that may not

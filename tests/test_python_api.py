@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import get_ident
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +18,9 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.utils import translation
+from django.utils.functional import lazy
+from django.utils.translation import gettext_lazy
 from redis.asyncio import Redis
 
 import realtime
@@ -69,7 +74,7 @@ async def test_another_process_publishes_through_redis_sync_or_async(on_redis: s
                 delivery = asyncio.ensure_future(publishing)
                 envelope = await socket.envelope()
                 await socket.ack(envelope, '"ok"')
-                assert await delivery == realtime.Delivered(1, ["ok"])
+                assert await delivery == realtime.Delivered(1, ("ok",))
             assert envelope.payload == "[1.5]"
 
 
@@ -125,23 +130,23 @@ assert realtime.publish("nobody").client_count == 0
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(REDIS_URL=redis_url), cwd=ROOT, capture_output=True, timeout=30
     )
-    assert done.stdout.decode().strip() == "Delivered(client_count=0, results=[], timed_out=False)", done.stderr
+    assert done.stdout.decode().strip() == "Delivered(client_count=0, results=(), timed_out=False)", done.stderr
 
 
 async def test_a_publisher_chooses_how_long_it_waits_and_is_told_whether_it_was_enough(on_redis: str) -> None:
     user = str(uuid4())
     with daphne(environment(REDIS_URL=on_redis)) as server:
         async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
-            assert await realtime.apublish(user, "t", timeout=0.2) == realtime.Delivered(1, [], timed_out=True)
-            assert await realtime.apublish(user, "t", timeout=0) == realtime.Delivered(1, [], timed_out=True)
-            assert await realtime.apublish(user, "t", wait=False) == realtime.Delivered(1, [])
-            assert await realtime.apublish(user, "other", wait=False) == realtime.Delivered(0, [])
+            assert await realtime.apublish(user, "t", timeout=0.2) == realtime.Delivered(1, (), timed_out=True)
+            assert await realtime.apublish(user, "t", timeout=0) == realtime.Delivered(1, (), timed_out=True)
+            assert await realtime.apublish(user, "t", wait=False) == realtime.Delivered(1)
+            assert await realtime.apublish(user, "other", wait=False) == realtime.Delivered(0)
             late = [await socket.envelope() for _ in range(3)]
             for envelope in late:
                 await socket.ack(envelope, '"late"')
             delivery = asyncio.create_task(realtime.apublish(user, "t", timeout=30))
             await socket.ack(await socket.envelope(), '"in time"')
-            assert await delivery == realtime.Delivered(1, ["in time"])
+            assert await delivery == realtime.Delivered(1, ("in time",))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -183,7 +188,7 @@ async def test_an_integer_that_python_refuses_to_read_is_a_float(on_redis: str) 
         async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
             delivery = asyncio.create_task(realtime.apublish(user, "t"))
             await socket.ack(await socket.envelope(), "[1," + "1" * 5000 + "]")
-            assert (await delivery).results == [[1, float("inf")]]
+            assert (await delivery).results == ([1, float("inf")],)
 
 
 @pytest.mark.django_db
@@ -195,7 +200,7 @@ def test_a_user_of_the_product_has_the_id_that_the_setting_says(settings: Any) -
     assert user_id(" bob ") == "bob"
     for wrong, error in ((AnonymousUser(), ValueError), (" ", ValueError), ("x" * 1025, ValueError), (7, TypeError)):
         with pytest.raises(error):
-            user_id(wrong)
+            user_id(wrong)  # type: ignore[arg-type]
 
 
 def username(user: Any) -> str:
@@ -216,7 +221,7 @@ async def test_a_script_publishes_as_a_celery_task_would(redis_url: str) -> None
             assert envelope.payload == "null"
             await socket.ack(envelope, "1")
             out, _ = await process.communicate()
-            assert out.decode().strip() == "Delivered(client_count=1, results=[1], timed_out=False)"
+            assert out.decode().strip() == "Delivered(client_count=1, results=(1,), timed_out=False)"
 
 
 @pytest.mark.parametrize("payload", [{"text": "é\ud800", "n": 10**30}, "text", None, [1, 2.5]])
@@ -228,7 +233,35 @@ async def test_a_python_payload_arrives_as_its_json(on_redis: str, payload: Any)
             delivery = asyncio.create_task(realtime.apublish(user, "t", payload))
             envelope = await socket.envelope()
             await socket.ack(envelope, envelope.payload or "")
-            assert await delivery == realtime.Delivered(1, [payload])
+            assert await delivery == realtime.Delivered(1, (payload,))
+
+
+async def test_what_a_lazy_payload_says_is_asked_where_it_is_published(on_redis: str) -> None:
+    """In the language of the caller, and in a thread where it may ask the database."""
+    user = str(uuid4())
+
+    payload = {"text": gettext_lazy("Yes"), "thread": lazy(lambda: str(get_ident()), str)()}
+
+    def publish() -> int:
+        with translation.override("de"):
+            assert realtime.publish(user, "t", payload, wait=False).client_count == 1
+            return get_ident()
+
+    with daphne(environment(REDIS_URL=on_redis)) as server:
+        async with service_of([server], 403) as service, service.connect(user, {"type": "t"}) as socket:
+            thread = await asyncio.to_thread(publish)
+            assert (await socket.envelope()).payload == f'{{"text": "Ja", "thread": "{thread}"}}'
+
+
+async def test_a_payload_too_deep_for_who_gets_it_is_refused_where_it_is_published() -> None:
+    deep: list[Any] = []
+    for _ in range(511):
+        deep = [deep]
+    for payload in (deep, [deep] * 2, [[deep]] * 2, json.loads("[" * 900 + "]" * 900)):
+        with pytest.raises(ValueError, match="deep"):
+            await realtime.apublish("ann", "t", payload)
+    with pytest.raises(TypeError, match="type"):
+        await realtime.apublish("ann", None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan"), 86_401])

@@ -77,6 +77,17 @@ async def test_the_logged_in_user_gets_a_token_in_a_page_and_from_the_view(tmp_p
         assert (await service.request("OPTIONS", "/token")).status_code == 405
 
 
+@pytest.mark.parametrize("view", ["/tell", "/atell"])
+async def test_a_view_publishes_to_the_user_of_its_request(tmp_path: Path, view: str) -> None:
+    """Who that is, is looked up in the database when it is first asked for: by us."""
+    async with product(tmp_path) as (service, _):
+        user, cookie = await log_in(service)
+        async with service.connect(user, {"type": "t"}) as socket:
+            asked = asyncio.create_task(service.request("GET", view, cookie=cookie[8:]))
+            await socket.ack(await socket.envelope())
+            assert (await asked).json() == [1, 1]
+
+
 async def test_a_session_cookie_opens_a_socket_for_pages_of_the_product_only(tmp_path: Path) -> None:
     async with product(
         tmp_path,

@@ -14,10 +14,11 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.sites.people_settings"
 
 from django.contrib.auth import get_user_model, login, logout
 from django.dispatch import receiver
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import engines
 from django.urls import path
 
+import realtime
 import realtime.sessions
 from hopeflow_site.asgi import application as application
 from realtime import signals
@@ -44,6 +45,17 @@ def deactivate(request: HttpRequest) -> HttpResponse:
 def page(request: HttpRequest) -> HttpResponse:
     template = engines["django"].from_string("{% load realtime %}{% realtime_token %}")
     return HttpResponse(template.render({}, request))
+
+
+def tell(request: HttpRequest) -> JsonResponse:
+    """Nothing has looked at `request.user` before."""
+    publish = realtime.publish(request.user, "t")
+    return JsonResponse([publish.client_count, len(realtime.connections(request.user))], safe=False)
+
+
+async def atell(request: HttpRequest) -> JsonResponse:
+    publish = await realtime.apublish(request.user, "t")
+    return JsonResponse([publish.client_count, len(await realtime.aconnections(request.user))], safe=False)
 
 
 def write(name: str, user: str, **arguments: Any) -> None:
@@ -85,5 +97,7 @@ urlpatterns: list[Any] = [
     path("logout", log_out),
     path("deactivate", deactivate),
     path("page", page),
+    path("tell", tell),
+    path("atell", atell),
     path("token", realtime.sessions.token),
 ]
