@@ -31,6 +31,15 @@ Message = dict[str, Any]
 CAPACITY = 10_000  # messages that wait in one channel; more are refused
 
 
+def _refuse_name(channel: str) -> None:
+    """Raise ValueError for a channel that `new_channel` has not made: nobody would get what is sent there."""
+    if "!" not in channel:
+        raise ValueError(
+            f"This channel layer carries no named channels such as {channel!r}. "
+            "Workers that listen to them need one of channels_redis, under another alias."
+        )
+
+
 class Mailbox:
     """The messages that wait in one channel. They may be put from any thread, and are taken in one event loop."""
 
@@ -82,7 +91,8 @@ class LocalChannelLayer(BaseChannelLayer):
             del self.channels[name]
 
     async def send(self, channel: str, message: Message) -> None:
-        """Raises ChannelFull. A message to a channel that has ended is forgotten."""
+        """Raises ChannelFull, ValueError. A message to a channel that has ended is forgotten."""
+        _refuse_name(channel)
         self.put(channel, message)
 
     def post(self, channel: str, message: Message) -> None:
@@ -91,6 +101,7 @@ class LocalChannelLayer(BaseChannelLayer):
 
     async def receive(self, channel: str) -> Message:
         """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
+        _refuse_name(channel)
         mailbox = self.channels.get(channel)
         if mailbox is None:
             mailbox = self.channels[channel] = Mailbox(self.capacity)
@@ -183,8 +194,9 @@ class RedisChannelLayer(BaseChannelLayer):
     async def send(self, channel: str, message: Message) -> None:
         """Returns when Redis has handed it on. A message to a channel that has ended is forgotten.
 
-        Raises ChannelFull for a channel of this process, LayerUnavailable.
+        Raises ChannelFull for a channel of this process, LayerUnavailable, ValueError.
         """
+        _refuse_name(channel)
         if sent := self.of_loop.post(channel, message):
             await asyncio.shield(sent)  # others wait for it too
 

@@ -122,6 +122,13 @@ async def test_what_comes_for_a_channel_that_has_ended_is_forgotten(layer: Layer
     assert channel not in local.channels
 
 
+async def test_a_named_channel_is_refused_and_the_error_says_what_carries_it(layer: Layer) -> None:
+    """As the jobs of a product's workers have: they would be lost without a word."""
+    for refused in (layer.send("jobs", {"type": "t"}), layer.receive("jobs")):
+        with pytest.raises(ValueError, match="named channels such as 'jobs'"):
+            await refused
+
+
 async def test_flush_makes_the_layer_like_new(layer: Layer) -> None:
     channel = await layer.new_channel()
     await layer.group_add("g", channel)
