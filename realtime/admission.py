@@ -1,18 +1,20 @@
 """Who may come in: tokens are verified here, by a keyring that a task of each event loop keeps fresh.
 
 The task reads the secrets when another process says that they have changed, and every SECRETS_POLL seconds in case
-nobody could. Verifying waits for it once, in the first moments of a process.
+nobody could. Verifying waits for it once, in the first moments of a process. Signing, too, relies on it where there is
+one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 from .conf import conf
-from .keyring import Grant
+from .keyring import Grant, Key
 from .layers import LayerUnavailable
 from .secretstore import store
 from .sockets import sockets
@@ -21,6 +23,7 @@ from .tokens import Token
 logger = logging.getLogger(__name__)
 
 FIRST_LOOK = 2.0  # seconds that the first token of a process waits for the database
+LATE = 5.0  # seconds after which it is logged that the database does not answer
 
 
 async def admit(token: str | None, grant: Grant) -> Token:
@@ -30,14 +33,31 @@ async def admit(token: str | None, grant: Grant) -> Token:
     return store.verify(token, grant)
 
 
+def signing_key(*grants: Grant) -> Key:
+    """The secret to sign a new token with. Raises ImproperlyConfigured when there is none that may do this."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        if not any(loop.is_running() for loop in list(_watches)):
+            store.refresh()
+    else:
+        _watch_of(loop)
+        store.first_look()
+    return store.signing_key(*grants)
+
+
 async def _watch() -> None:
     global _watched
     loop = asyncio.get_running_loop()
+    await _watch_of(loop).first_look()
+    _watched = loop
+
+
+def _watch_of(loop: asyncio.AbstractEventLoop) -> Watch:
     watch = _watches.get(loop)
     if watch is None:
         watch = _watches[loop] = Watch()
-    await watch.first_look()
-    _watched = loop
+    return watch
 
 
 class Watch:
@@ -68,7 +88,7 @@ class Watch:
         changed = sockets().secrets_changed
         changed.clear()
         try:
-            await store.look()
+            await self._read()
         finally:
             self._looked.set()
         try:
@@ -79,6 +99,15 @@ class Watch:
             async with asyncio.timeout(conf.SECRETS_POLL):
                 await changed.wait()
 
+    async def _read(self) -> None:
+        reading = asyncio.ensure_future(store.look())
+        await asyncio.wait([reading], timeout=LATE)
+        if not reading.done():
+            store.log("waiting", f"the database has not answered for {LATE:.0f} s, going on with the JWT secrets known")
+        await reading
+        store.log("waiting", "")
+
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
 _watched: asyncio.AbstractEventLoop | None = None  # the one that served last, which is looked at first
+os.register_at_fork(after_in_child=_watches.clear)  # they are the parent's, and do not run here

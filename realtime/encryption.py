@@ -58,7 +58,7 @@ def _decrypt(encrypted: str, materials: tuple[str, ...]) -> str:
         raise Undecryptable("it is of a version that this one does not know")
     try:
         return _fernet(materials).decrypt(encrypted.removeprefix(VERSION)).decode()
-    except InvalidToken:
+    except (InvalidToken, ValueError):  # a ValueError for what is not even ASCII, or was not UTF-8
         raise Undecryptable("none of the keys decrypts it") from None
 
 

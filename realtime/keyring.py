@@ -54,6 +54,16 @@ class Key:
     def is_valid(self, now: float) -> bool:
         return self.begins <= now < self.ends
 
+    def is_same(self, other: Key) -> bool:
+        """Whether nothing about it has changed but its use."""
+        return (self.secret, self.kid, self.grants, self.begins, self.ends) == (
+            other.secret,
+            other.kid,
+            other.grants,
+            other.begins,
+            other.ends,
+        )
+
 
 class Keyring:
     """Verifies tokens. `keys` are those of the database, the newest first, `own` is the secret in the settings.
@@ -74,8 +84,8 @@ class Keyring:
             raise InvalidToken("no token")
         known = self._verified.get(token)
         now = time.time()
-        if known is None:
-            known = self._decode(token, grant, now, max_user_length)
+        if known is None or not known[1].is_valid(now):  # another secret of the same text may still be valid
+            known = self._decode(token, now, max_user_length)
             if len(token) <= LONGEST_REMEMBERED:
                 self._verified[token] = known
                 if len(self._verified) > REMEMBERED:
@@ -110,18 +120,27 @@ class Keyring:
         """The same with one secret revoked."""
         return Keyring((key for key in self.keys.values() if key.kid != kid), self.own, self.unusable | {kid})
 
-    def _decode(self, token: str, grant: Grant, now: float, max_user_length: int) -> tuple[Token, Key]:
+    def is_same(self, keys: list[Key], unusable: Iterable[str]) -> bool:
+        """Whether a keyring of these would be the same as this one."""
+        mine = list(self.keys.values())
+        same = len(mine) == len(keys) and all(map(Key.is_same, mine, keys))
+        return same and self.unusable == frozenset(unusable)
+
+    def _decode(self, token: str, now: float, max_user_length: int) -> tuple[Token, Key]:
         kid = claimed_kid(token)
-        for key in self._candidates(kid, grant, now):
+        for key in self._candidates(kid, now):
             try:
                 return decode(token, key.secret, max_user_length, key.kid), key
             except UnknownSignature:
                 continue
         raise UnknownSignature("signed by none of the secrets" if kid is None else "its kid names no secret of ours")
 
-    def _candidates(self, kid: str | None, grant: Grant, now: float) -> Iterator[Key]:
+    def _candidates(self, kid: str | None, now: float) -> Iterator[Key]:
         """The secrets that may have signed a token. One whose `kid` no secret ever had may be a client's of old, to
         which it never meant anything here: only the secret of the settings can have signed it.
+
+        Without a `kid` that and the newest five are tried, whatever they may do: what a token is answered with must not
+        depend on what it was first shown for.
         """
         if kid is not None and (named := self.keys.get(kid)):
             yield named
@@ -131,5 +150,4 @@ class Keyring:
         if self.own is not None:
             yield self.own
         if kid is None:
-            valid = [key for key in self.keys.values() if key.is_valid(now)]
-            yield from islice(sorted(valid, key=lambda key: grant not in key.grants), TRIED)
+            yield from islice((key for key in self.keys.values() if key.is_valid(now)), TRIED)

@@ -1,16 +1,16 @@
 """The keyring of this process, and how it is read from the database: never while a token is verified.
 
-Processes that serve sockets or publishes have a task that keeps it fresh (`admission`). Code that serves nothing (a
-WSGI view, a command) reads the table itself when what it knows is old. While the database is away, the secrets known so
-far go on.
+Processes that serve sockets or publishes have a task that keeps it fresh (`admission`). Code that only signs tokens (a
+WSGI view, a command) reads the table itself when what it knows is a second old. While the database is away, the secrets
+known so far go on.
 """
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import math
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,7 +28,7 @@ from django.utils import timezone
 from .conf import MIN_SECRET_BYTES, conf
 from .encryption import Undecryptable
 from .keyring import Grant, Key, Keyring, NoSecret
-from .tokens import Token, Undecided, UnknownSignature
+from .tokens import Token, Undecided, UnknownSignature, is_fit
 
 if TYPE_CHECKING:
     from .models import Secret, SecretQuerySet
@@ -40,6 +40,7 @@ MAKE_ONE = (
     '`python -c "import secrets; print(secrets.token_urlsafe(48))"` prints.'
 )
 PATIENCE = 2.0  # seconds that somebody waits for the database who needs a secret to sign with
+FRESH = 1.0  # seconds for which code that nobody tells of changes relies on what it has read
 WRITE_AFTER = 60.0  # seconds between two writes of a secret's last use
 
 
@@ -54,7 +55,7 @@ class SecretStore:
         self._lock = Lock()
         self._read_at: float | None = None  # monotonic; None: never
         self._asked_at = -math.inf  # when somebody without a watch last wanted it read
-        self._problem = ""  # the one that has been logged
+        self._logged: dict[str, str] = {}  # the problem with each thing that can go wrong
 
     def verify(self, token: str | None, grant: Grant) -> Token:
         """The verified token. Raises InvalidToken, Forbidden, and Undecided when the database never answered."""
@@ -67,7 +68,6 @@ class SecretStore:
 
     def signing_key(self, *grants: Grant) -> Key:
         """The secret to sign a new token with. Raises ImproperlyConfigured when there is none that may do this."""
-        self._freshen()
         try:
             return self.keyring.signing_key(*grants)
         except NoSecret as error:
@@ -75,11 +75,13 @@ class SecretStore:
 
     def reload(self) -> bool:
         """Read the table. When it can't be, that is logged, once, and the keys known so far go on: False."""
+        if not self._own_known:
+            self.read_settings()
         look = next(self._looks)
         try:
             keys, unusable, problems = _read()
         except Exception as error:  # a database that is away raises whatever its driver does
-            self._log(f"the JWT secrets can't be read, going on with those known: {error!r}")
+            self.log("reading", f"the JWT secrets can't be read, going on with those known: {error!r}")
             return False
         with self._lock:
             if look > self._last_look:  # else somebody has read the table since, and knows better
@@ -88,8 +90,33 @@ class SecretStore:
                 self._read_at = time.monotonic()
         if not keys and self.keyring.own is None:
             problems.append(f"there is no JWT secret, every token is refused. {MAKE_ONE}")
-        self._log("; ".join(problems))
+        self.log("reading", "; ".join(problems))
         return True
+
+    def refresh(self) -> None:
+        """Read the table, unless that has just been done or has just failed."""
+        now = time.monotonic()
+        read_at = -math.inf if self._read_at is None else self._read_at
+        failed_at = self._asked_at if self._asked_at > read_at else -math.inf
+        if read_at + FRESH > now or failed_at + conf.SECRETS_POLL > now:
+            return
+        self._asked_at = now
+        if connections[_secrets().db].in_atomic_block:
+            # Seen from within a transaction the table may hold what is not committed, or be as it was long ago; and an
+            # error would end the transaction.
+            self._read_elsewhere()
+        else:
+            self.reload()
+
+    def first_look(self) -> None:
+        """Read the table when that has never been tried. For async code, where Django allows no query."""
+        if self._read_at is None and self._asked_at == -math.inf:
+            self._asked_at = time.monotonic()
+            self._read_elsewhere()
+
+    def _read_elsewhere(self) -> None:
+        with suppress(TimeoutError):
+            _thread.submit(_closing_connections, self.reload).result(PATIENCE)
 
     def revoke(self, kid: str) -> None:
         """Forget a secret at once, without asking the database."""
@@ -113,7 +140,9 @@ class SecretStore:
         try:
             self._write_last_used()
         except Exception as error:
-            logger.warning("the last use of the JWT secrets could not be written: %r", error)
+            self.log("writing", f"the last use of the JWT secrets can't be written: {error!r}", logging.WARNING)
+        else:
+            self.log("writing", "")
 
     def _write_last_used(self) -> None:
         """Note which secrets have been used, each at most once a minute over all processes."""
@@ -125,37 +154,30 @@ class SecretStore:
                 _secrets().filter(kid=key.kid).exclude(**written_lately).update(last_used=used)
                 key.written = key.used
 
-    def _freshen(self) -> None:
-        """For code that has no watch: read the table when that has not been done, or tried, for a while."""
-        if not self._own_known:
-            self.read_settings()
-        now = time.monotonic()
-        read_at = -math.inf if self._read_at is None else self._read_at
-        if max(read_at + 2 * conf.SECRETS_POLL, self._asked_at + conf.SECRETS_POLL) > now:
-            return
-        self._asked_at = now
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            self.reload()
-        else:  # where Django allows no query
-            with suppress(TimeoutError):
-                _thread.submit(_closing_connections, self.reload).result(PATIENCE)
-
     def _take(self, keys: list[Key], unusable: list[str]) -> None:
         """A keyring of these keys, which take over what is known of their use."""
         for key in keys:
             if known := self.keyring.keys.get(key.kid):
-                key.used, key.written = known.used, max(known.written, key.written)
-        self.keyring = Keyring(keys, self.keyring.own, unusable)
+                known.written = max(known.written, key.written)
+                key.used, key.written = known.used, known.written
+        if not self.keyring.is_same(keys, unusable):  # else it keeps the tokens that it remembers
+            self.keyring = Keyring(keys, self.keyring.own, unusable)
 
-    def _log(self, problem: str) -> None:
-        if problem and problem != self._problem:
-            logger.error(problem)
-        self._problem = problem
+    def log(self, what: str, problem: str, level: int = logging.ERROR) -> None:
+        """Log a problem with this once, until it is another or, "", over."""
+        if problem and problem != self._logged.get(what):
+            logger.log(level, problem)
+        self._logged[what] = problem
 
 
-_thread = ThreadPoolExecutor(1, thread_name_prefix="realtime-secrets")
+def _new_thread() -> None:
+    global _thread
+    _thread = ThreadPoolExecutor(1, thread_name_prefix="realtime-secrets")
+
+
+_thread: ThreadPoolExecutor
+_new_thread()
+os.register_at_fork(after_in_child=_new_thread)  # where the old one is the parent's
 
 
 def _secrets() -> SecretQuerySet:
@@ -177,8 +199,8 @@ def _closing_connections(read: Any) -> None:
 
 def _own_key() -> Key | None:
     secret: str = conf.JWT_SECRET
-    if secret and len(secret.encode()) < MIN_SECRET_BYTES:
-        logger.error("REALTIME['JWT_SECRET'] is shorter than %d bytes and not used", MIN_SECRET_BYTES)
+    if secret and not is_fit(secret, MIN_SECRET_BYTES):
+        logger.error("REALTIME['JWT_SECRET'] is not used: it is shorter than %d bytes, or a PEM key", MIN_SECRET_BYTES)
         return None
     return Key(secret.encode()) if secret else None
 

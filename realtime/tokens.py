@@ -89,6 +89,14 @@ def decode(token: str, secret: bytes, max_user_length: int, kid: str | None = No
     return Token(user, _time(claims or {}, "exp"), _time(claims or {}, "nbf"), kid)
 
 
+def is_fit(secret: str, min_bytes: int) -> bool:
+    """Whether it can sign with HS256: long enough, and no PEM key, say, which PyJWT refuses."""
+    try:
+        return len(secret.encode()) >= min_bytes and bool(sign("nobody", secret))
+    except (jwt.PyJWTError, UnicodeEncodeError):
+        return False
+
+
 def sign(
     user: str, secret: str | bytes, lifetime: float | None = None, *, kid: str | None = None, **claims: Any
 ) -> str:

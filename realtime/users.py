@@ -7,11 +7,13 @@ from typing import Any, Protocol
 from asgiref.sync import sync_to_async
 from django.utils.module_loading import import_string
 
+from .admission import signing_key
 from .conf import conf
 from .keyring import Grant
 from .protocol import trim
-from .secretstore import store
 from .tokens import sign
+
+LONGEST_LIFETIME = 10 * 365 * 86_400  # seconds
 
 
 class HasPrimaryKey(Protocol):
@@ -57,10 +59,14 @@ def token_for(user: User, lifetime: float | None = None) -> str:
     """A token with which `user`, a user id or a user of the product's, may connect for `lifetime` seconds.
 
     None: TOKEN_LIFETIME. It is signed with the secret that may do the least else: where there is one that may not
-    publish, its tokens can't. Raises ValueError for an anonymous user, ImproperlyConfigured when there is no secret.
+    publish, its tokens can't. Raises ValueError for an anonymous user or a lifetime of less than a second,
+    ImproperlyConfigured when there is no secret.
     """
-    key = store.signing_key(Grant.CONNECT)
-    return sign(user_id(user), key.secret, conf.TOKEN_LIFETIME if lifetime is None else lifetime, kid=key.kid)
+    seconds: float = conf.TOKEN_LIFETIME if lifetime is None else lifetime
+    if not 1 <= seconds <= LONGEST_LIFETIME:
+        raise ValueError(f"the lifetime of a token is {seconds!r}, not 1 to {LONGEST_LIFETIME} seconds")
+    key = signing_key(Grant.CONNECT)
+    return sign(user_id(user), key.secret, seconds, kid=key.kid)
 
 
 def _is_known(user: Any) -> bool:

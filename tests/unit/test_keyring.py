@@ -42,15 +42,30 @@ def test_without_a_kid_every_secret_is_tried() -> None:
     assert [ring.verify(token(by), Grant.CONNECT).kid for by in (first, second, OWN)] == ["first", "second", None]
 
 
-def test_without_a_kid_at_most_five_are_tried_those_first_that_may_do_it() -> None:
+def test_without_a_kid_the_newest_five_are_tried_whatever_they_may_do() -> None:
+    """What a token is answered with does not depend on what it was first shown for."""
+    connecting, ended = key("connecting", CONNECT), [key(f"ended {number}", ends=1.0) for number in range(5)]
     publishing = [key(f"publishing {number}", PUBLISH) for number in range(5)]
-    connecting = [key(f"connecting {number}", CONNECT) for number in range(5)]
-    ring = Keyring(publishing + connecting, OWN)
-    for by in (*publishing, OWN):
-        assert accepts(ring, token(by, lifetime=61), Grant.PUBLISH)
-    for by in (*connecting, OWN):
-        assert accepts(ring, token(by, lifetime=62))
-    assert not accepts(ring, token(connecting[0], lifetime=63), Grant.PUBLISH)
+    ring = Keyring([*ended, connecting, *publishing], OWN)
+    for by in (*publishing[:4], OWN):
+        assert accepts(ring, token(by), Grant.PUBLISH)
+    text = token(connecting)
+    for _ in range(2):
+        with pytest.raises(Forbidden):
+            ring.verify(text, Grant.PUBLISH)
+        assert accepts(ring, text)
+    assert not accepts(ring, token(publishing[4]), Grant.PUBLISH)
+
+
+def test_of_two_secrets_with_the_same_text_the_other_goes_on_when_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    ring = Keyring([Key(OWN.secret, "newer", ends=now + 10), Key(OWN.secret, "older")])
+    text = token(OWN)
+    seen = []
+    for seconds in (9, 11, 11):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: now + seconds)
+        seen.append(ring.verify(text, Grant.CONNECT).kid)
+    assert seen == ["newer", "older", "older"]
 
 
 def test_a_kid_that_no_secret_has_is_tried_against_the_secret_of_the_settings_alone() -> None:
