@@ -12,12 +12,15 @@ import redis
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import DatabaseError
+from django.db import DatabaseError, router
+from django.utils.module_loading import import_string
 
 from .conf import HINTS, MIN_SECRET_BYTES, Settings, conf
 from .encryption import KEEP_THE_OLD_KEY, Undecryptable
+from .paths import included
 from .secretstore import MAKE_ONE
 from .strictjson import DEEPEST
+from .tokens import is_fit
 
 if TYPE_CHECKING:
     from .models import Secret
@@ -25,18 +28,22 @@ if TYPE_CHECKING:
 LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300, "SECRETS_POLL": 0.05, "TOKEN_LIFETIME": 1}
 MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
 
+MIN_KEY_LENGTH = 32  # characters; as random as what the hint makes, it is more than Fernet's 128 bits
+MAKE_A_KEY = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"'
+
 IN_ONE_PROCESS = ("realtime.layers.LocalChannelLayer", "channels.layers.InMemoryChannelLayer")
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
 
 
 @register
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """E001 to E004: REALTIME itself, its keys, the types and the ranges of its values. E005: a short secret."""
-    given = getattr(settings, "REALTIME", {})
-    if not isinstance(given, dict):
+    """E001 to E004: REALTIME itself, its keys, the types and the ranges of its values. E005 and E008: keys too short.
+    E009: USER_ID names no function. E010: SESSION_AUTH without sessions.
+    """
+    if not isinstance(getattr(settings, "REALTIME", {}), dict):
         return [Error("REALTIME is not a dict.", hint='REALTIME = {"JWT_SECRET": "…"}', id="realtime.E001")]
-    found = [message for name, value in given.items() if (message := _check(name, value))]
-    return found + _check_secret(given)
+    found = [message for name, value in _given().items() if (message := _check(name, value))]
+    return found or [message for check in (_check_keys, _check_users) for message in check()]
 
 
 def _check(name: str, value: Any) -> CheckMessage | None:
@@ -44,39 +51,56 @@ def _check(name: str, value: Any) -> CheckMessage | None:
         close = difflib.get_close_matches(str(name), HINTS, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"It knows {', '.join(HINTS)}."
         return Error(f"REALTIME has no setting {name!r}.", hint=hint, id="realtime.E002")
-    wanted = HINTS[name]
-    accepted = (int, float) if wanted is float else wanted
-    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
-        return Error(
-            f"REALTIME[{name!r}] is {type(value).__name__}, not {wanted.__name__}.",
-            hint=f"Write it like the default, {getattr(Settings, name)!r}.",
-            id="realtime.E003",
-        )
+    if wrong := _wrong_type(HINTS[name], value):
+        hint = f"Write it like the default, {getattr(Settings, name)!r}."
+        return Error(f"REALTIME[{name!r}] {wrong}.", hint=hint, id="realtime.E003")
     if isinstance(value, int | float) and not LEAST.get(name, 0) <= value <= MOST.get(name, math.inf):
         hint = f"At least {LEAST.get(name, 0)}" + (f", at most {MOST[name]}." if name in MOST else ".")
         return Error(f"REALTIME[{name!r}] is out of range.", hint=hint, id="realtime.E004")
     return None
 
 
-def _check_secret(given: dict[str, Any]) -> list[CheckMessage]:
-    secret = given.get("JWT_SECRET", "")
-    if not isinstance(secret, str) or not secret or len(secret.encode()) >= MIN_SECRET_BYTES:
-        return []
-    return [
-        Error(
-            f"REALTIME['JWT_SECRET'] is shorter than {MIN_SECRET_BYTES} bytes.",
-            hint='Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"',
-            id="realtime.E005",
-        )
-    ]
+def _wrong_type(wanted: Any, value: Any) -> str:
+    """What is wrong, "" if it is right."""
+    accepted = (int, float) if wanted is float else wanted
+    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
+        return f"is {type(value).__name__}, not {wanted.__name__}"
+    others = [one for one in value if not isinstance(one, str)] if isinstance(value, list) else []
+    return f"holds {type(others[0]).__name__}, not str" if others else ""
+
+
+def _check_keys() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    secret: str = conf.JWT_SECRET
+    if secret and not is_fit(secret, MIN_SECRET_BYTES):
+        problem = f"REALTIME['JWT_SECRET'] is shorter than {MIN_SECRET_BYTES} bytes, or nothing that HS256 signs with."
+        found.append(Error(problem, hint=MAKE_A_KEY, id="realtime.E005"))
+    if any(len(key) < MIN_KEY_LENGTH for key in conf.ENCRYPTION_KEYS):
+        problem = f"REALTIME['ENCRYPTION_KEYS'] holds one that is shorter than {MIN_KEY_LENGTH} characters."
+        found.append(Error(problem, hint=MAKE_A_KEY, id="realtime.E008"))
+    return found
+
+
+def _check_users() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    try:
+        import_string(conf.USER_ID)
+    except ImportError as error:
+        hint = f'REALTIME["USER_ID"] = "{Settings.USER_ID}"'
+        found.append(Error(f"REALTIME['USER_ID'] names no function: {error}.", hint=hint, id="realtime.E009"))
+    if conf.SESSION_AUTH and not apps.is_installed("django.contrib.sessions"):
+        hint = 'INSTALLED_APPS += ["django.contrib.sessions"]'
+        found.append(Error("REALTIME['SESSION_AUTH'] needs Django's sessions.", hint=hint, id="realtime.E010"))
+    return found
 
 
 @register
 def check_layers(**_: Any) -> list[CheckMessage]:
     """E006: no channel layer. W001: one that ends at the process. W003: one that redis-py 8 breaks."""
-    layers = getattr(settings, "CHANNEL_LAYERS", {})
+    given = getattr(settings, "CHANNEL_LAYERS", {})
+    layers = {alias: layer for alias, layer in (given or {}).items() if isinstance(layer, dict)}
     found = [_idle_sockets_die(alias) for alias, layer in layers.items() if _loses_its_connection(layer)]
-    alias = _given().get("CHANNEL_LAYER", Settings.CHANNEL_LAYER)
+    alias = str(_given().get("CHANNEL_LAYER", Settings.CHANNEL_LAYER))
     if alias not in layers:
         return [_no_layer(alias, any_at_all=bool(layers)), *found]
     processes = os.environ.get("WEB_CONCURRENCY", "1")
@@ -85,7 +109,7 @@ def check_layers(**_: Any) -> list[CheckMessage]:
     return found
 
 
-def _no_layer(alias: Any, any_at_all: bool) -> CheckMessage:
+def _no_layer(alias: str, any_at_all: bool) -> CheckMessage:
     layer = '{"BACKEND": "realtime.layers.LocalChannelLayer"}'
     return Error(
         f"CHANNEL_LAYERS has no {alias!r}, which realtime is to use.",
@@ -108,7 +132,8 @@ def _loses_its_connection(layer: dict[str, Any]) -> bool:
     """Whether redis-py 8 ends this layer's connections after 5 seconds without a message, and the sockets with them."""
     if layer.get("BACKEND") != CORE_LAYER or int(redis.__version__.partition(".")[0]) < 8:
         return False
-    hosts = layer.get("CONFIG", {}).get("hosts") or [None]
+    config = layer.get("CONFIG")
+    hosts = (config.get("hosts") if isinstance(config, dict) else None) or [None]
     return not all(isinstance(host, dict) and host.get("socket_timeout", 5) is None for host in hosts)
 
 
@@ -143,15 +168,16 @@ def check_secrets(databases: Sequence[str] | None = None, **_: Any) -> list[Chec
     """
     from .models import Secret
 
-    secrets = Secret.objects.all()
-    if secrets.db not in (databases or ()):
+    alias = router.db_for_write(Secret)
+    if alias not in (databases or ()):
         return []
+    secrets, found = Secret.objects.using(alias), []
     try:
         found = [message for secret in secrets if (message := _check_decrypts(secret))]
-        missing = not conf.JWT_SECRET and not secrets.usable().exists()
+        is_one = secrets.usable().exists()
     except DatabaseError:
-        return []  # not migrated yet
-    if missing:
+        is_one = False  # not migrated yet: `migrate` runs this before it begins
+    if not is_one and not conf.JWT_SECRET:
         found.append(Warning("There is no JWT secret: every token is refused.", hint=MAKE_ONE, id="realtime.W004"))
     return found
 
@@ -163,6 +189,21 @@ def _check_decrypts(secret: Secret) -> CheckMessage | None:
         problem = f"The JWT secret with the key id {secret.kid} can't be used: {error}."
         return Error(problem, hint=KEEP_THE_OLD_KEY, id="realtime.E007")
     return None
+
+
+@register(Tags.urls)
+def check_urls(**_: Any) -> list[CheckMessage]:
+    """W005: the product's URLs do not say where realtime is served."""
+    if not getattr(settings, "ROOT_URLCONF", None) or included() is not None:
+        return []
+    return [
+        Warning(
+            "The product's URLs do not say where realtime is served (or do so behind a parameter): at /, then.",
+            hint='urlpatterns += [path("rt/", include("realtime.urls"))]  # or, if asgi.py says the prefix, '
+            'SILENCED_SYSTEM_CHECKS = ["realtime.W005"]',
+            id="realtime.W005",
+        )
+    ]
 
 
 def _given() -> dict[str, Any]:

@@ -1,13 +1,18 @@
 import inspect
 import re
+from types import ModuleType
 from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.db import ProgrammingError
+from django.db.models import QuerySet
+from django.urls import include, path
 
-from realtime.checks import check_layers, check_runserver, check_settings
+from realtime.checks import check_layers, check_runserver, check_secrets, check_settings, check_urls
 from realtime.conf import HINTS, Settings, conf
-from tests.servers import SECRET
+from realtime.models import Secret
+from tests.servers import PEM, SECRET
 
 GOOD = {"JWT_SECRET": SECRET}
 
@@ -27,7 +32,15 @@ GOOD = {"JWT_SECRET": SECRET}
         ({**GOOD, "MAX_USER_LENGTH": 299}, ["realtime.E004"], "At least 300"),
         ({**GOOD, "MAX_JSON_DEPTH": 701}, ["realtime.E004"], "at most 700"),
         ({**GOOD, "ACK_TIMEOUT": -1}, ["realtime.E004"], "At least 0"),
+        ({**GOOD, "ALLOWED_ORIGINS": ["https://a", 1]}, ["realtime.E003"], "holds int, not str"),
+        ({**GOOD, "CHANNEL_LAYER": ["x"]}, ["realtime.E003"], "list, not str"),
+        ({**GOOD, "ENCRYPTION_KEYS": ["x" * 32, "x" * 31]}, ["realtime.E008"], "shorter than 32 characters"),
+        ({**GOOD, "ENCRYPTION_KEYS": ["x" * 32]}, [], ""),
+        ({**GOOD, "USER_ID": "realtime.users.nobody"}, ["realtime.E009"], "names no function"),
+        ({**GOOD, "USER_ID": ""}, ["realtime.E009"], "names no function"),
+        ({**GOOD, "SESSION_AUTH": True}, [], ""),
         ({}, [], ""),
+        ({"JWT_SECRET": PEM}, ["realtime.E005"], "HS256"),
         ({"JWT_SECRET": "short"}, ["realtime.E005"], "shorter than 32 bytes"),
         ({"JWT_SECRET": "short"}, ["realtime.E005"], "secrets.token_urlsafe"),
         ({"JWT_SECRET": "é" * 16}, [], ""),
@@ -71,6 +84,9 @@ def core(*hosts: Any) -> dict[str, Any]:
         ({"default": core({"address": "redis://a", "socket_timeout": 9})}, "default", False, None, ["realtime.W003"]),
         ({"default": core({"address": "redis://a", "socket_timeout": None})}, "default", False, None, []),
         ({"chat": core()}, "default", True, None, ["realtime.E006", "realtime.W003"]),
+        ({"default": {**core(), "CONFIG": None}}, "default", True, None, ["realtime.W003"]),
+        ({"default": "realtime.layers.LocalChannelLayer"}, "default", True, None, ["realtime.E006"]),
+        (None, "default", True, None, ["realtime.E006"]),
     ],
 )
 def test_a_channel_layer_that_is_missing_or_falls_short_is_found(
@@ -110,6 +126,58 @@ def test_runserver_needs_daphne_and_the_application(settings: Any) -> None:
     ]
     settings.DEBUG = False
     assert check_runserver() == []
+
+
+def test_sockets_by_session_cookie_need_sessions(settings: Any) -> None:
+    settings.REALTIME = {**GOOD, "SESSION_AUTH": True}
+    settings.INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "realtime"]
+    (found,) = check_settings()
+    assert (found.id, found.hint) == ("realtime.E010", 'INSTALLED_APPS += ["django.contrib.sessions"]')
+
+
+class Elsewhere:
+    """A router: this is where everything is written."""
+
+    def db_for_read(self, *_: Any, **__: Any) -> str:
+        return "replica"
+
+    def db_for_write(self, *_: Any, **__: Any) -> str:
+        return "default"
+
+
+@pytest.mark.django_db
+def test_a_secret_that_nothing_decrypts_is_found_where_secrets_are_written(settings: Any) -> None:
+    """One damaged by hand included."""
+    settings.DATABASE_ROUTERS = [f"{__name__}.Elsewhere"]
+    for number, encrypted in enumerate(("v1:é", "v1:x", "v0:x", "")):
+        Secret.objects.create(name="damaged", kid=f"kid-{number}", encrypted=encrypted)
+    assert [message.id for message in check_secrets(["default"])] == ["realtime.E007"] * 4
+    assert check_secrets(["replica"]) == []
+    settings.REALTIME = {}
+    Secret.objects.all().delete()
+    assert [message.id for message in check_secrets(["default"])] == ["realtime.W004"]
+
+
+@pytest.mark.django_db
+def test_before_the_first_migration_a_missing_secret_is_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`migrate` runs the checks of the database before it begins, and not again."""
+
+    def no_table(*_: Any) -> Any:
+        raise ProgrammingError("no such table")
+
+    monkeypatch.setattr(QuerySet, "__iter__", no_table)
+    assert check_secrets(["default"]) == []
+    settings.REALTIME = {}
+    assert [message.id for message in check_secrets(["default"])] == ["realtime.W004"]
+
+
+def test_urls_that_do_not_say_the_prefix_are_found(settings: Any) -> None:
+    assert check_urls() == []
+    for patterns in ([], [path("<slug:tenant>/rt/", include("realtime.urls"))]):
+        module: Any = ModuleType("a product's urls")
+        module.urlpatterns = patterns
+        settings.ROOT_URLCONF = module
+        assert [message.id for message in check_urls()] == ["realtime.W005"]
 
 
 def test_the_checks_run_with_django_s_own(settings: Any) -> None:
