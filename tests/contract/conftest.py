@@ -38,7 +38,7 @@ class Topology:
 
 
 DAPHNE_PINGS = ("--ping-interval", "1", "--ping-timeout", "3")
-VERSIONS: tuple[Versions, ...] = ("oldest", "newest")
+VERSIONS: dict[Versions, int] = {"oldest": 2, "newest": 1}  # and processes
 UVICORN_PINGS = ("--ws-ping-interval", "1", "--ws-ping-timeout", "3")
 
 TOPOLOGIES = [
@@ -80,8 +80,10 @@ TOPOLOGIES = [
             settings="product.hurried",
             product=versions,
             prefix=embedding.PREFIX,
+            needs_redis=processes > 1,
+            processes=processes,
         )
-        for versions in VERSIONS
+        for versions, processes in VERSIONS.items()
     ),
 ]
 

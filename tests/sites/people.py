@@ -12,6 +12,8 @@ from typing import Any
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.sites.people_settings"
 
+import django
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model, login, logout
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -85,11 +87,15 @@ def fails_or_blocks(type: str, **_: Any) -> None:
         time.sleep(0.01)
 
 
-@receiver(signals.envelope_delivered)
-async def delivered(user: str, **arguments: Any) -> None:
-    from asgiref.sync import sync_to_async
-
+async def adelivered(user: str, **arguments: Any) -> None:
     await sync_to_async(write)("delivered", user, **arguments)
+
+
+def delivered(user: str, **arguments: Any) -> None:
+    write("delivered", user, **arguments)
+
+
+signals.envelope_delivered.connect(adelivered if django.VERSION >= (5, 0) else delivered)
 
 
 urlpatterns: list[Any] = [
