@@ -63,7 +63,7 @@ class Desk:
     async def shown(self) -> tuple[str, str]:
         """The key id and the text of the secret that is shown."""
         text = await self.page.locator("#shown-once").inner_text()
-        return await self.page.locator("dd").first.inner_text(), text
+        return await self.page.locator("#key-id").inner_text(), text
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +210,7 @@ async def test_after_a_rotation_both_secrets_are_accepted_until_the_overlap_ends
     await answers(services, old, OPEN)
     await desk.page.goto(form)
     await desk.follow("Rotate")
-    await desk.page.get_by_label("Overlap:").select_option("none: the old one ends now")
+    await desk.page.get_by_label("Overlap:").select_option("none, the old one ends now")
     await desk.press("Rotate")
     newest = token(*await desk.shown())
     await answers(services, newest, OPEN)
