@@ -563,7 +563,7 @@ def test_who_leaves_the_hidden_values_away_or_makes_them_up_breaks_nothing(clien
 def test_a_time_that_overflows_is_refused_and_the_page_says_which_zone_its_times_are_in(
     client: Client, secret: Secret
 ) -> None:
-    assert "In the time zone America/New_York." in client.get(page(secret, "change")).content.decode()
+    assert "Time zone: America/New_York." in client.get(page(secret, "change")).content.decode()
     beyond = new(valid_until_0="9999-12-31", valid_until_1="23:59:59")
     for url in (f"{LIST}add/", page(secret, "change")):
         assert "Choose a time in the years 1970 to 2999." in client.post(url, beyond).content.decode()

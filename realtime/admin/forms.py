@@ -9,6 +9,7 @@ from django import forms
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
 from django.forms.utils import to_current_timezone
+from django.utils import timezone
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -52,7 +53,20 @@ class GivenSecretField(forms.CharField):
         )
 
 
-class AddSecretForm(ModelForm):
+class SecretForm(ModelForm):
+    """Says which time zone its times are in."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zone = _("Time zone: %s.") % timezone.get_current_timezone_name()
+        for field in self._moments():
+            field.help_text = f"{field.help_text} {zone}"
+
+    def _moments(self) -> list[forms.SplitDateTimeField]:
+        return [field for field in self.fields.values() if isinstance(field, forms.SplitDateTimeField)]
+
+
+class AddSecretForm(SecretForm):
     secret = GivenSecretField()
 
 
@@ -69,7 +83,7 @@ class HiddenMoment(forms.HiddenInput):
             return None
 
 
-class ChangeSecretForm(ModelForm):
+class ChangeSecretForm(SecretForm):
     """Writes what was changed in the browser, and nothing that has been changed elsewhere since the form was shown.
 
     So it sends along what it showed. What differs from that has been changed; the rest is as the database has it now.
@@ -79,8 +93,8 @@ class ChangeSecretForm(ModelForm):
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
             field.show_hidden_initial = True
-            if isinstance(field, forms.SplitDateTimeField):
-                field.hidden_widget = HiddenMoment
+        for moment in self._moments():
+            moment.hidden_widget = HiddenMoment
 
     def clean(self) -> None:
         super().clean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -65,9 +66,7 @@ class SecretAdmin(SecretActions):
         return super().lookup_allowed(lookup, value, *[request] if request else [])  # Django 4.2 passes none
 
     def get_fieldsets(self, request: HttpRequest, obj: Secret | None = None) -> Any:
-        zone = {"description": gettext("In the time zone %s.") % timezone.get_current_timezone_name()}
-        fieldsets = self.add_fieldsets if obj is None else self.fieldsets
-        return [(name, {**options, **zone} if name == VALIDITY else options) for name, options in fieldsets]
+        return self.add_fieldsets if obj is None else self.fieldsets
 
     def get_form(self, request: Any, obj: Secret | None = None, change: bool = False, **kwargs: Any) -> Any:
         form = ChangeSecretForm if change else AddSecretForm
@@ -123,7 +122,7 @@ class SecretAdmin(SecretActions):
         elif secret.state == State.FUTURE:
             detail = gettext("begins in %s") % timeuntil(secret.valid_from, depth=1)
         elif secret.state == State.EXPIRED:
-            detail = gettext("ended %s ago") % timesince(secret.valid_until, depth=1)
+            detail = gettext("ended %s") % _ago(secret.valid_until)
         elif secret.state != State.REVOKED and secret.valid_until:
             detail = gettext("ends in %s") % timeuntil(secret.valid_until, depth=1)
         return badge(State(secret.state), detail)
@@ -132,8 +131,13 @@ class SecretAdmin(SecretActions):
     def shown_use(self, secret: Any) -> SafeString:
         if secret.use == Use.NEVER:
             return quiet(gettext("never"))
-        since = secret.last_used and timesince(secret.last_used, depth=1)
-        return badge(Use(secret.use), gettext("%s ago") % since if since else gettext("never"))
+        return badge(Use(secret.use), _ago(secret.last_used) if secret.last_used else gettext("never"))
+
+
+def _ago(moment: datetime) -> str:
+    if timezone.now() - moment < timedelta(minutes=1):
+        return gettext("just now")
+    return gettext("%s ago") % timesince(moment, depth=1)
 
 
 def _too_many_to_try(secrets: list[Any]) -> bool:
