@@ -140,8 +140,10 @@ class Secret(models.Model):
 
         Raises ValidationError for a given one that is too short or too long, can't sign, or is another row's.
         """
-        secret = secret or secrets.token_urlsafe(GENERATED_BYTES)
-        check_secret(secret)
+        if secret:
+            check_secret(secret)
+        else:
+            secret = secrets.token_urlsafe(GENERATED_BYTES)
         self.encrypted, self.fingerprint = encrypt(secret), fingerprint(secret)
         return secret
 
@@ -171,10 +173,11 @@ class Secret(models.Model):
         now = timezone.now()
         check_moment(now + overlap)
         successor = Secret(created_by=created_by)
-        secret = successor.generate(secret)
         using = router.db_for_write(Secret)
         with transaction.atomic(using=using):
-            self._end(now + overlap, using)
+            self._end(now + overlap, using)  # first: SQLite lets nobody write who has read while others wrote
+            secret = successor.generate(secret)
+            self.refresh_from_db(using=using)
             successor.name, successor.note = self.name, self.note
             successor.can_connect, successor.can_publish = self.can_connect, self.can_publish
             successor.valid_from = max(now, self.valid_from)
@@ -182,7 +185,7 @@ class Secret(models.Model):
         return successor, secret
 
     def _end(self, end: datetime, using: str) -> None:
-        """End it then, unless it ends earlier. One that would not have begun by then is revoked.
+        """End the row then, unless it ends earlier. One that would not have begun by then is revoked.
 
         One statement, which locks the row: of rotations at the same time none may give back what another took.
         """
@@ -193,7 +196,6 @@ class Secret(models.Model):
         )
         if not found:
             raise ValidationError(_("It is revoked or deleted, so nothing takes over from it. Add a new one."), "over")
-        self.refresh_from_db(using=using)
 
     def revoke(self) -> None:
         """Refuse its tokens from now on. Sockets that it let in stay: see `control.close_sockets_of_secret`."""
