@@ -162,8 +162,8 @@ class SecretActions(Base):
             return
         if not processes:
             said = _(
-                "No server could be told to close the sockets that it let in: none runs, or the channel layer ends at "
-                "the process. A restart of the servers closes them."
+                "No server could be told to close the sockets that it let in: none runs that has let anybody in, or "
+                "the channel layer ends at the process. A restart of the servers closes them."
             )
             self.message_user(request, said, messages.WARNING)
             return

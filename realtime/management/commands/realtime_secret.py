@@ -103,8 +103,8 @@ class Command(BaseCommand):
             raise CommandError(f"Its sockets could not be closed, the channel layer is away: {error}") from None
         if not processes:
             raise CommandError(
-                "No server could be told to close its sockets: none runs, or the channel layer ends at the process. "
-                "Close them in the admin of the server, or restart it."
+                "No server could be told to close its sockets: none runs that has let anybody in, or the channel layer "
+                "ends at the process. Close them in the admin of the server, or restart it."
             )
         self.stderr.write(f"Sockets closed: {sockets}")
 
