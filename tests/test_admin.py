@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 import jwt
@@ -17,12 +18,15 @@ from django.db import connection
 from django.http import HttpRequest
 from django.test import Client, override_settings
 from django.utils import timezone
+from django.utils.html import escape
 from django.views.debug import ExceptionReporter
 from django.views.decorators.debug import sensitive_variables
 
 from realtime.admin import SecretAdmin, actions
+from realtime.control import Closed
+from realtime.encryption import KEEP_THE_OLD_KEY
 from realtime.models import Secret, fingerprint
-from realtime.states import State, Use
+from realtime.states import State, Use, with_states
 from tests.servers import SECRET, free_port
 
 LIST = "/admin/realtime/secret/"
@@ -83,6 +87,41 @@ def new(**fields: str) -> dict[str, str]:
         **moment,
         **fields,
     }
+
+
+class Fields(HTMLParser):
+    """What a browser would send of a page's forms if nobody touched them. It knows no selects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: dict[str, str] = {}
+        self._textarea = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        name, kind = given.get("name") or "", given.get("type")
+        if tag == "textarea":
+            self._textarea = name
+            self.sent[name] = ""
+        elif tag == "input" and name and kind != "submit" and (kind != "checkbox" or "checked" in given):
+            self.sent[name] = given.get("value") or ("on" if kind == "checkbox" else "")
+
+    def handle_data(self, data: str) -> None:
+        if self._textarea:
+            self.sent[self._textarea] += data.removeprefix("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._textarea = ""
+
+
+def form_of(client: Client, url: str) -> dict[str, str]:
+    return fields_of(client.get(url))
+
+
+def fields_of(response: Any) -> dict[str, str]:
+    fields = Fields()
+    fields.feed(response.content.decode().partition('id="secret_form"')[2])
+    return fields.sent
 
 
 def shown(response: Any) -> str:
@@ -238,7 +277,7 @@ def test_rotating_makes_a_successor_and_leaves_the_old_one_valid_for_the_overlap
     assert successor.created_by == boss
     assert old.valid_until is not None
     assert timedelta(minutes=59) < old.valid_until - timezone.now() <= timedelta(hours=1)
-    assert log(old) == [f"Rotated; its successor is browsers ({successor.fingerprint})."]
+    assert log(old) == [f"Rotated (overlap: 1 hour); its successor is browsers ({successor.fingerprint})."]
     assert log(successor) == [f"Made to take over from browsers ({old.fingerprint})."]
 
 
@@ -248,6 +287,27 @@ def test_the_answer_to_a_rotation_says_what_has_become_of_the_old_secret(
 ) -> None:
     response = client.post(page(secret, "rotate"), {"overlap": overlap})
     assert f"{secret}: {says}" in response.content.decode()
+
+
+def test_a_secret_that_is_revoked_while_its_rotation_is_sent_has_no_successor(
+    client: Client, secret: Secret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotate = Secret.rotate
+
+    def too_late(old: Secret, *args: Any, **kwargs: Any) -> Any:
+        Secret.objects.update(is_active=False)
+        return rotate(old, *args, **kwargs)
+
+    monkeypatch.setattr(Secret, "rotate", too_late)
+    response = client.post(page(secret, "rotate"), {"overlap": "0"})
+    assert "It is revoked or deleted, so nothing takes over from it." in response.content.decode()
+    assert Secret.objects.count() == 1
+
+
+def test_a_secret_that_would_begin_after_the_overlap_is_revoked_by_a_rotation_which_says_so(client: Client) -> None:
+    later = made("later", valid_from=timezone.now() + 9 * DAY)
+    answer = client.post(page(later, "rotate"), {"overlap": "3600"}).content.decode()
+    assert "revoked, as it would not have begun before the overlap ends" in answer
 
 
 def test_a_revoked_secret_has_no_successor(client: Client) -> None:
@@ -264,9 +324,9 @@ def test_revoking_closes_sockets_once_the_revocation_is_committed_and_only_if_as
 ) -> None:
     closed: list[tuple[str, bool, bool]] = []
 
-    def close(kid: str) -> int:
+    def close(kid: str) -> Closed:
         closed.append((kid, Secret.objects.get(kid=kid).is_active, connection.in_atomic_block))
-        return 3
+        return Closed(2, 3)
 
     monkeypatch.setattr(actions, "close_sockets_of_secret", close)
     response = client.post(page(secret, "revoke"), {"close_sockets": "on"} if closes else {})
@@ -280,7 +340,7 @@ def test_revoking_closes_sockets_once_the_revocation_is_committed_and_only_if_as
 
 @pytest.mark.django_db(transaction=True)
 def test_with_redis_away_a_secret_is_revoked_all_the_same_and_its_sockets_can_be_closed_later(
-    client: Client, secret: Secret
+    client: Client, secret: Secret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hosts = [f"redis://127.0.0.1:{free_port()}"]
     layer = {"BACKEND": "realtime.layers.RedisChannelLayer", "CONFIG": {"hosts": hosts}}
@@ -290,8 +350,21 @@ def test_with_redis_away_a_secret_is_revoked_all_the_same_and_its_sockets_can_be
     assert "Revoked chat backend" in said
     assert "could not be closed: Redis is away" in said
     assert "Close its sockets" in said
+    monkeypatch.setattr(actions, "close_sockets_of_secret", lambda kid: Closed(1, 0))
     client.post(page(secret, "revoke"), {"close_sockets": "on"})
+    assert '<li class="info">Closed 0 sockets' in client.get(page(secret, "change")).content.decode()
     assert log(secret) == ["Revoked.", "Closed 0 sockets that it had let in."]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_no_server_can_be_told_to_close_the_sockets_the_page_warns_of_that(
+    client: Client, secret: Secret
+) -> None:
+    """This process holds no sockets, and its channel layer ends here."""
+    client.post(page(secret, "revoke"), {"close_sockets": "on"})
+    said = client.get(page(secret, "change")).content.decode()
+    assert '<li class="warning">No server could be told to close the sockets' in said
+    assert log(secret) == ["Revoked."]
 
 
 def test_a_test_token_names_the_user_its_end_and_the_secret(client: Client, secret: Secret) -> None:
@@ -325,7 +398,7 @@ def test_a_test_token_for_nobody_or_for_too_long_is_refused(
         ({"is_active": False}, "It is revoked"),
         ({"valid_from": timezone.now() - 2 * DAY, "valid_until": timezone.now() - DAY}, "It has expired"),
         ({"valid_from": timezone.now() + DAY}, "It is not valid yet"),
-        ({"encrypted": "v1:nonsense"}, "none of the keys decrypts it"),
+        ({"encrypted": "v1:nonsense"}, "No key decrypts it"),
     ],
 )
 def test_a_secret_that_verifies_nothing_signs_nothing_and_says_why(
@@ -343,12 +416,13 @@ STATES: dict[str, dict[str, Any]] = {
     State.EXPIRING: {"valid_until": 6 * DAY},
     State.FUTURE: {"valid_from": DAY, "valid_until": 2 * DAY},
     State.EXPIRED: {"valid_until": -DAY},
-    State.REVOKED: {"valid_until": -DAY, "is_active": False},
+    State.REVOKED: {"valid_until": -DAY, "is_active": False, "encrypted": "v1:nonsense"},
+    State.UNREADABLE: {"valid_until": -DAY, "encrypted": "v1:nonsense"},
 }
 USES: dict[str, dict[str, Any]] = {
     Use.IN_USE: {"last_used": -DAY / 2},
     Use.IDLE: {"last_used": -2 * DAY},
-    Use.UNUSED: {"last_used": -31 * DAY},
+    Use.UNUSED: {"valid_from": -31 * DAY, "created_at": -31 * DAY},
 }
 
 
@@ -359,7 +433,8 @@ def test_every_secret_has_one_badge_and_is_found_by_the_filter_of_its_name(
     now = timezone.now()
     for name, offsets in kinds.items():
         given = {field: now + by if isinstance(by, timedelta) else by for field, by in offsets.items()}
-        made(f"the {name} one", **{"valid_from": now - 9 * DAY, **given})
+        secret = made(f"the {name} one", valid_from=now - 9 * DAY)
+        Secret.objects.filter(pk=secret.pk).update(**given)
     for name in kinds:
         listed = client.get(LIST, {kind: name}).content.decode()
         assert re.findall(r">the ([\w-]+) one<", listed) == [name]
@@ -367,10 +442,36 @@ def test_every_secret_has_one_badge_and_is_found_by_the_filter_of_its_name(
     assert client.get(LIST).content.decode().count(" one</a>") == len(kinds)
 
 
-def test_a_secret_that_was_never_used_is_unused(client: Client, secret: Secret) -> None:
-    listed = client.get(LIST, {"use": "unused", "state": "active"}).content.decode()
+def test_a_new_secret_was_never_used_which_is_nothing_to_mark(client: Client, secret: Secret) -> None:
+    listed = client.get(LIST, {"use": "never", "state": "active"}).content.decode()
     assert "chat backend" in listed
-    assert "never" in listed
+    assert '<div class="realtime-quiet">never</div>' in listed
+
+
+def test_a_secret_that_no_key_decrypts_says_so_and_what_to_do_in_the_list_and_on_its_page(
+    client: Client, secret: Secret
+) -> None:
+    made("fine")
+    advice = escape(KEEP_THE_OLD_KEY)
+    for url in (LIST, page(secret, "change")):
+        assert advice not in client.get(url).content.decode()
+    Secret.objects.filter(pk=secret.pk).update(encrypted="v1:nonsense")
+    for url in (LIST, page(secret, "change")):
+        said = client.get(url).content.decode()
+        assert advice in said
+        assert 'realtime-unreadable">unreadable</span>' in said
+    assert advice not in client.get(page(Secret.objects.get(name="fine"), "change")).content.decode()
+
+
+def test_the_list_says_when_there_are_more_secrets_than_a_token_without_a_key_id_is_tried_against(
+    client: Client,
+) -> None:
+    for number in range(5):
+        made(f"the {number}th", can_publish=number > 2)
+    for count in (5, 6):
+        listed = client.get(LIST).content.decode()
+        assert ("is tried against the newest 5 secrets" in listed) == (count == 6)
+        made("one more", can_publish=False)
 
 
 @pytest.mark.parametrize("field", ["name", "kid", "fingerprint", "note"])
@@ -395,21 +496,86 @@ def test_the_list_says_that_the_secret_in_the_settings_is_accepted_too(client: C
             assert "The secret in the settings" not in client.get(LIST).content.decode()
 
 
-def test_saving_the_form_writes_what_was_changed_and_leaves_the_rest_to_others(
-    client: Client, secret: Secret, monkeypatch: pytest.MonkeyPatch
+def test_a_form_left_open_gives_back_neither_a_revoked_secret_nor_anything_else_that_was_changed_meanwhile(
+    client: Client, secret: Secret
 ) -> None:
-    text = secret.decrypt()
-    used = timezone.now()
-
-    def save_form(self: SecretAdmin, request: Any, form: Any, change: bool) -> Any:
-        Secret.objects.update(last_used=used)  # by another process, meanwhile
-        return form.save(commit=False)
-
-    monkeypatch.setattr(SecretAdmin, "save_form", save_form)
-    assert client.post(page(secret, "change"), new(name="renamed", is_active="on")).status_code == 302
+    left_open = form_of(client, page(secret, "change"))
+    client.post(page(secret, "revoke"), {})
+    assert client.post(page(secret, "change"), {**left_open, "note": "a note", "is_active": "on"}).status_code == 302
+    assert with_states(Secret.objects.all()).get().state == State.REVOKED
+    Secret.objects.update(name="renamed", can_publish=False, last_used=timezone.now())
+    client.post(page(secret, "change"), {**left_open, "note": "another"})
     secret.refresh_from_db()
-    assert (secret.name, secret.last_used, secret.decrypt()) == ("renamed", used, text)
-    assert log(secret) == ["Changed Name and Valid from."]
+    assert (secret.note, secret.name, secret.can_publish) == ("another", "renamed", False)
+    assert secret.last_used is not None
+    assert log(secret) == ["Revoked.", "Changed Note.", "Changed Note."]
+
+
+@pytest.mark.parametrize("valid_until", [None, timezone.now() + 9 * DAY])
+def test_a_form_left_open_gives_back_no_life_that_a_rotation_took(
+    client: Client, secret: Secret, valid_until: datetime | None
+) -> None:
+    Secret.objects.update(valid_until=valid_until)
+    left_open = form_of(client, page(secret, "change"))
+    client.post(page(secret, "rotate"), {"overlap": "0"})
+    assert client.post(page(secret, "change"), {**left_open, "note": "a note"}).status_code == 302
+    secret.refresh_from_db()
+    assert secret.note == "a note"
+    assert secret.valid_until is not None
+    assert secret.valid_until <= timezone.now()
+
+
+def test_a_form_left_open_is_judged_with_what_was_changed_meanwhile(client: Client, secret: Secret) -> None:
+    """It shows a secret that may do both. By now it may only connect: without that, nothing would be left."""
+    left_open = form_of(client, page(secret, "change"))
+    Secret.objects.update(can_publish=False)
+    del left_open["can_connect"]
+    assert "good for nothing" in client.post(page(secret, "change"), left_open).content.decode()
+
+
+def test_what_is_changed_in_the_form_is_written_also_after_an_error_was_corrected(
+    client: Client, secret: Secret
+) -> None:
+    """What the form showed goes along with the page that shows the error; else the date would look unchanged."""
+    form = {**form_of(client, page(secret, "change")), "valid_until_0": "2100-01-01", "valid_until_1": "12:00:00"}
+    del form["can_publish"]
+    wrong = client.post(page(secret, "change"), {**form, "name": ""})
+    assert "This field is required." in wrong.content.decode()
+    again = fields_of(wrong)
+    assert {**again, "csrfmiddlewaretoken": ""} == {**form, "csrfmiddlewaretoken": "", "name": ""}
+    assert client.post(page(secret, "change"), {**again, "name": "renamed"}).status_code == 302
+    secret.refresh_from_db()
+    assert (secret.name, secret.can_connect, secret.can_publish) == ("renamed", True, False)
+    assert secret.valid_until == datetime(2100, 1, 1, 12, tzinfo=UTC)
+    assert log(secret) == ["Changed Name, May publish and Valid until."]
+    for_ever = {"valid_until_0": "", "valid_until_1": ""}
+    client.post(page(secret, "change"), {**form_of(client, page(secret, "change")), **for_ever})
+    secret.refresh_from_db()
+    assert secret.valid_until is None
+
+
+def test_who_leaves_the_hidden_values_away_or_makes_them_up_breaks_nothing(client: Client, secret: Secret) -> None:
+    for made_up in ("", "nonsense", "0001-01-01T00:00:00+14:00"):
+        assert client.post(page(secret, "change"), new(**{"initial-valid_until": made_up})).status_code == 302
+
+
+@override_settings(TIME_ZONE="America/New_York")
+def test_a_time_that_overflows_is_refused_and_the_page_says_which_zone_its_times_are_in(
+    client: Client, secret: Secret
+) -> None:
+    assert "Time zone: America/New_York." in client.get(page(secret, "change")).content.decode()
+    beyond = new(valid_until_0="9999-12-31", valid_until_1="23:59:59")
+    for url in (f"{LIST}add/", page(secret, "change")):
+        assert "Choose a time in the years 1970 to 2999." in client.post(url, beyond).content.decode()
+
+
+def test_a_secret_that_another_row_has_is_refused_and_not_sent_back(client: Client, secret: Secret) -> None:
+    client.post(f"{LIST}add/", new(name="partner", secret=GIVEN))
+    for url, form in ((f"{LIST}add/", new(secret=GIVEN)), (page(secret, "rotate"), {"overlap": "0", "secret": GIVEN})):
+        answer = client.post(url, form).content.decode()
+        assert "“partner” has this secret already." in answer
+        assert GIVEN not in answer
+    assert Secret.objects.count() == 2
 
 
 def test_a_secret_that_may_do_nothing_or_ends_before_it_begins_is_refused(client: Client) -> None:

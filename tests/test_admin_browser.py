@@ -63,7 +63,7 @@ class Desk:
     async def shown(self) -> tuple[str, str]:
         """The key id and the text of the secret that is shown."""
         text = await self.page.locator("#shown-once").inner_text()
-        return await self.page.locator("dd").first.inner_text(), text
+        return await self.page.locator("#key-id").inner_text(), text
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +171,76 @@ async def test_a_secret_made_in_the_browser_is_copied_and_its_tokens_are_accepte
     await desk.press("Copy")
     await desk.page.get_by_text("Copied.").wait_for()
     assert await desk.page.evaluate("navigator.clipboard.readText()") == text
+    await desk.press("Copy the key id")
+    await desk.page.locator("#copied-key-id").get_by_text("Copied.").wait_for()
+    assert await desk.page.evaluate("navigator.clipboard.readText()") == kid
     await answers(services, token(kid, text), OPEN)
     await answers(services, token(kid, f"{text}x"), SHUT)
     await desk.follow("Done")
     assert text not in await desk.page.content()
     assert kid in await desk.page.content()
+
+
+async def test_loading_the_page_again_that_shows_a_secret_goes_to_the_secret_and_makes_no_other(desk: Desk) -> None:
+    kid, text = await desk.add("shown once")
+    await desk.page.reload()
+    assert await desk.page.locator(".field-kid .readonly").inner_text() == kid
+    assert text not in await desk.page.content()
+    await desk.goto(f"{LIST}?q=shown+once")
+    assert await desk.page.locator("#result_list tbody tr").count() == 1
+
+
+async def test_a_given_secret_is_shown_with_each_of_its_blanks(desk: Desk) -> None:
+    given = "two  blanks in a row, and thirty-two bytes"
+    await desk.goto(f"{LIST}add/")
+    await desk.page.get_by_label("Name:").fill("with blanks")
+    await desk.page.get_by_label("Secret:").fill(given)
+    await desk.press("Save")
+    assert (await desk.shown())[1] == given
+
+
+async def test_the_dates_of_a_secret_are_changed_also_after_an_error_and_by_nobody_who_did_not_touch_them(
+    desk: Desk, services: list[Service]
+) -> None:
+    page = desk.page
+    changed = token(*await desk.add("with dates"))
+    await answers(services, changed, OPEN)
+    await desk.follow("Done")
+    left_open = await page.context.new_page()
+    await left_open.goto(page.url)
+    form = page.url
+    for year in ("1999", "2999"):  # before it begins, and then one that will do
+        await page.locator("#id_valid_until_0").fill(f"{year}-12-31")
+        await page.locator("#id_valid_until_1").fill("12:30:00")
+        await page.locator("#id_note").fill("one line\nand another")
+        await desk.press("Save and continue editing")
+        await page.get_by_text(
+            {"1999": "It ends before it begins.", "2999": "was changed successfully"}[year]
+        ).wait_for()
+    assert await page.locator("#id_valid_until_0").input_value() == "2999-12-31"
+    await left_open.locator("#id_name").fill("renamed")
+    await left_open.get_by_role("button", name="Save", exact=True).click()
+    await left_open.get_by_text("was changed successfully").wait_for()
+    await left_open.close()
+    await page.goto(form)
+    shown = [
+        await page.locator(f"#id_{field}").input_value() for field in ("name", "valid_until_0", "valid_until_1", "note")
+    ]
+    assert shown == ["renamed", "2999-12-31", "12:30:00", "one line\nand another"]
+    await answers(services, changed, OPEN)
+    await page.goto(form.replace("change/", "history/"))
+    history = await page.locator("#change-history tbody td:last-child").all_inner_texts()
+    assert sorted(history) == ["Added.", "Changed Name.", "Changed Note and Valid until."]
+
+
+async def test_the_list_fits_beside_its_filters_whatever_names_people_have(desk: Desk) -> None:
+    await desk.add("w" * 100)
+    await desk.follow("Done")
+    assert await desk.page.evaluate("document.documentElement.scrollWidth") <= 1280
+    await desk.goto(LIST)
+    widths = "(({scrollWidth, clientWidth}) => [scrollWidth, clientWidth])(document.querySelector('.results'))"
+    needed, given = await desk.page.evaluate(widths)
+    assert needed <= given
 
 
 async def test_without_the_clipboard_the_button_selects_the_secret_and_says_what_to_press(desk: Desk) -> None:
@@ -210,7 +275,7 @@ async def test_after_a_rotation_both_secrets_are_accepted_until_the_overlap_ends
     await answers(services, old, OPEN)
     await desk.page.goto(form)
     await desk.follow("Rotate")
-    await desk.page.get_by_label("Overlap:").select_option("none: the old one ends now")
+    await desk.page.get_by_label("Overlap:").select_option("none, the old one ends now")
     await desk.press("Rotate")
     newest = token(*await desk.shown())
     await answers(services, newest, OPEN)

@@ -234,7 +234,9 @@ async def test_processes_that_nobody_can_tell_look_for_themselves(tmp_path: Path
             site = Site(service, env)
             made = await site.make("create", "backend")
             await site.comes_to(200, made.token())
-            await site.command("revoke", made.kid)
+            with pytest.raises(subprocess.CalledProcessError) as not_told:
+                await site.command("revoke", made.kid, "--close-sockets")
+            assert "No server could be told to close its sockets" in not_told.value.stderr
             await site.comes_to(401, made.token())
 
 

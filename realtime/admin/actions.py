@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,12 +23,12 @@ from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from ..control import close_sockets_of_secret
-from ..encryption import Undecryptable
 from ..layers import LayerUnavailable
 from ..models import Secret
 from ..states import State
 from ..tokens import sign
-from .forms import RevokeForm, RotateForm, TokenForm
+from .badges import grants
+from .forms import OVERLAPS, RevokeForm, RotateForm, TokenForm
 
 if TYPE_CHECKING:
     Base = ModelAdmin[Secret]
@@ -64,11 +65,11 @@ class SecretActions(Base):
         form = RotateForm(_posted(request))
         if problem or not form.is_valid():
             return self._ask(request, secret, "rotate", _("Rotate"), form, problem)
-        with transaction.atomic(using=router.db_for_write(Secret)):
-            successor, text = secret.rotate(created_by=request.user, **form.cleaned_data)
-            self.log_addition(request, successor, _("Made to take over from %s.") % secret)
-            self.log_change(request, secret, _("Rotated; its successor is %s.") % successor)
-        shown, is_over = ShownOnce(successor, text), secret.valid_until <= timezone.now()
+        try:
+            shown = self._rotate(request, secret, **form.cleaned_data)
+        except ValidationError as error:  # it was revoked a moment ago
+            return self._ask(request, secret, "rotate", _("Rotate"), form, " ".join(error.messages))
+        is_over = not secret.is_active or secret.valid_until <= timezone.now()
         return self.show_once(request, shown, _("Secret rotated"), predecessor=secret, is_over=is_over)
 
     def revoke_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -110,6 +111,16 @@ class SecretActions(Base):
         response["Cache-Control"] = "no-store"
         return response
 
+    @sensitive_variables("secret", "text")
+    def _rotate(self, request: HttpRequest, old: Secret, *, overlap: timedelta, secret: str) -> ShownOnce:
+        """Raises ValidationError."""
+        with transaction.atomic(using=router.db_for_write(Secret)):
+            successor, text = old.rotate(overlap, secret=secret, created_by=request.user)
+            said = {"overlap": dict(OVERLAPS)[int(overlap.total_seconds())], "successor": successor}
+            self.log_addition(request, successor, _("Made to take over from %s.") % old)
+            self.log_change(request, old, _("Rotated (overlap: %(overlap)s); its successor is %(successor)s.") % said)
+        return ShownOnce(successor, text)
+
     def _changeable(self, request: HttpRequest, object_id: str) -> Any:
         """The secret, with its state. Raises PermissionDenied and Http404."""
         secret = self.get_object(request, unquote(object_id))
@@ -144,22 +155,24 @@ class SecretActions(Base):
 
     def _close_sockets(self, request: HttpRequest, secret: Secret) -> None:
         try:
-            closed = close_sockets_of_secret(secret.kid).sockets
+            processes, closed = close_sockets_of_secret(secret.kid)
         except LayerUnavailable:
             said = _("The sockets that it let in could not be closed: Redis is away. Try again when it is back.")
             self.message_user(request, said, messages.ERROR)
             return
+        if not processes:
+            said = _(
+                "No server could be told to close the sockets that it let in: none runs that has let anybody in, or "
+                "the channel layer ends at the process. A restart of the servers closes them."
+            )
+            self.message_user(request, said, messages.WARNING)
+            return
         counted = ngettext("Closed %d socket that it had let in.", "Closed %d sockets that it had let in.", closed)
         self.log_change(request, secret, counted % closed)
-        self.message_user(request, counted % closed, messages.SUCCESS)
+        self.message_user(request, counted % closed, messages.SUCCESS if closed else messages.INFO)
 
     def _url(self, view: str, secret: Secret) -> str:
         return reverse(f"admin:realtime_secret_{view}", args=[secret.pk], current_app=self.admin_site.name)
-
-
-def grants(secret: Secret) -> str:
-    given = {_("connect"): secret.can_connect, _("publish"): secret.can_publish}
-    return ", ".join(grant for grant, is_given in given.items() if is_given)
 
 
 def _posted(request: HttpRequest) -> Any:
@@ -176,10 +189,7 @@ def _text_to_sign_with(secret: Any) -> tuple[str, str]:
         State.REVOKED: _("It is revoked: no token of it would be accepted."),
         State.EXPIRED: _("It has expired: no token of it would be accepted."),
         State.FUTURE: _("It is not valid yet: no token of it would be accepted."),
+        State.UNREADABLE: _("No key decrypts it: no token of it would be accepted."),
     }
-    if problem := unusable.get(secret.state):
-        return problem, ""
-    try:
-        return "", secret.decrypt()
-    except Undecryptable as error:
-        return _("It can't be used: %s.") % error, ""
+    problem = unusable.get(secret.state, "")
+    return problem, "" if problem else secret.decrypt()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.admin.widgets import AdminIntegerFieldWidget, AdminTextInputWidget
 from django.core.exceptions import ValidationError
+from django.forms.utils import to_current_timezone
+from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from ..models import Secret, check_secret
+from ..conf import MIN_SECRET_BYTES
+from ..models import MAX_SECRET_BYTES, Secret, check_secret
 from ..users import user_id
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ DAY = 24 * 60 * 60
 TEST_TOKEN = 15 * 60  # seconds: what clients of the service use
 
 OVERLAPS = [
-    (0, _("none: the old one ends now")),
+    (0, _("none, the old one ends now")),
     (15 * 60, _("15 minutes")),
     (60 * 60, _("1 hour")),
     (DAY, _("24 hours")),
@@ -41,12 +45,61 @@ class GivenSecretField(forms.CharField):
             strip=False,
             validators=[check_secret],
             widget=forms.PasswordInput({"autocomplete": "off", "class": "vTextField"}),
-            help_text=_("Leave it empty to have one made (256 bits). A given one has at least 32 bytes."),
+            help_text=format_lazy(
+                _("Leave it empty to have one made (256 bits). A given one has {least} to {most} bytes."),
+                least=MIN_SECRET_BYTES,
+                most=MAX_SECRET_BYTES,
+            ),
         )
 
 
-class AddSecretForm(ModelForm):
+class SecretForm(ModelForm):
+    """Says which time zone its times are in."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        zone = _("Time zone: %s.") % timezone.get_current_timezone_name()
+        for field in self._moments():
+            field.help_text = f"{field.help_text} {zone}"
+
+    def _moments(self) -> list[forms.SplitDateTimeField]:
+        return [field for field in self.fields.values() if isinstance(field, forms.SplitDateTimeField)]
+
+
+class AddSecretForm(SecretForm):
     secret = GivenSecretField()
+
+
+class HiddenMoment(forms.HiddenInput):
+    """A date and a time as one value. Of one in two parts Django forgets what was shown when there are errors."""
+
+    def format_value(self, value: Any) -> str | None:
+        return to_current_timezone(value).isoformat() if isinstance(value, datetime) else None
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        try:
+            return datetime.fromisoformat(data.get(name) or "").replace(tzinfo=None)
+        except ValueError:
+            return None
+
+
+class ChangeSecretForm(SecretForm):
+    """Writes what was changed in the browser, and nothing that has been changed elsewhere since the form was shown.
+
+    So it sends along what it showed. What differs from that has been changed; the rest is as the database has it now.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+        for moment in self._moments():
+            moment.hidden_widget = HiddenMoment
+
+    def clean(self) -> None:
+        super().clean()
+        for name in self.cleaned_data.keys() - set(self.changed_data):
+            self.cleaned_data[name] = getattr(self.instance, name)
 
 
 class RotateForm(forms.Form):
@@ -74,12 +127,12 @@ class TokenForm(forms.Form):
         label=_("User"), widget=AdminTextInputWidget, help_text=_("The user id that the token names, as “userId”.")
     )
     lifetime = forms.IntegerField(
-        label=_("Lifetime"),
+        label=_("Lifetime in seconds"),
         min_value=1,
         max_value=DAY,
         initial=TEST_TOKEN,
         widget=AdminIntegerFieldWidget,
-        help_text=_("Seconds, a day at most. There is no taking it back but to revoke the secret."),
+        help_text=_("A day at most. There is no taking it back but to revoke the secret."),
     )
 
     def clean_user(self) -> str:

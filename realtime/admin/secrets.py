@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -9,6 +10,7 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.db.models import QuerySet, TextField
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -18,11 +20,13 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_post_parameters
 
 from ..conf import MIN_SECRET_BYTES, conf
+from ..encryption import KEEP_THE_OLD_KEY
+from ..keyring import TRIED, Grant
 from ..models import Secret, fingerprint
-from ..states import State, Use, with_states
-from .actions import SecretActions, ShownOnce, grants
-from .forms import AddSecretForm
-from .states import GrantFilter, StateFilter, UseFilter, badge
+from ..states import USABLE, State, Use, with_states
+from .actions import SecretActions, ShownOnce
+from .badges import GrantFilter, StateFilter, UseFilter, badge, grants, quiet
+from .forms import AddSecretForm, ChangeSecretForm
 
 GRANTS = _("What its tokens may do")
 VALIDITY = _("When they are accepted")
@@ -45,7 +49,7 @@ class SecretAdmin(SecretActions):
     fieldsets = [
         (None, {"fields": ["name", "kid", "fingerprint", "note"]}),
         (GRANTS, {"fields": ["can_connect", "can_publish"]}),
-        (VALIDITY, {"fields": ["shown_state", "is_active", "valid_from", "valid_until"]}),
+        (VALIDITY, {"fields": ["shown_state", "valid_from", "valid_until"]}),
         (_("History"), {"fields": ["shown_use", "created_by", "created_at"]}),
     ]
 
@@ -65,7 +69,8 @@ class SecretAdmin(SecretActions):
         return self.add_fieldsets if obj is None else self.fieldsets
 
     def get_form(self, request: Any, obj: Secret | None = None, change: bool = False, **kwargs: Any) -> Any:
-        return super().get_form(request, obj, change, **kwargs if change else {"form": AddSecretForm, **kwargs})
+        form = ChangeSecretForm if change else AddSecretForm
+        return super().get_form(request, obj, change, **{"form": form, **kwargs})
 
     @method_decorator(sensitive_post_parameters("secret"))
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
@@ -86,9 +91,20 @@ class SecretAdmin(SecretActions):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         own: str = conf.JWT_SECRET
-        is_used = len(own.encode()) >= MIN_SECRET_BYTES
-        context = {"fingerprint_of_settings": fingerprint(own) if is_used else "", **(extra_context or {})}
-        return super().changelist_view(request, context)
+        secrets = list(with_states(Secret.objects.all()))
+        context = {
+            "fingerprint_of_settings": fingerprint(own) if len(own.encode()) >= MIN_SECRET_BYTES else "",
+            "tried": TRIED if _too_many_to_try(secrets) else 0,
+            "keep_the_old_key": KEEP_THE_OLD_KEY if State.UNREADABLE in {secret.state for secret in secrets} else "",
+        }
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """With what to do when the secret can't be decrypted."""
+        secret = context["original"]
+        is_unreadable = secret is not None and secret.state == State.UNREADABLE
+        context["keep_the_old_key"] = KEEP_THE_OLD_KEY if is_unreadable else ""
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("key"), ordering="kid")
     def shown_key(self, secret: Secret) -> SafeString:
@@ -101,15 +117,30 @@ class SecretAdmin(SecretActions):
     @admin.display(description=_("state"), ordering="valid_until")
     def shown_state(self, secret: Any) -> SafeString:
         detail = ""
-        if secret.state == State.FUTURE:
+        if secret.state == State.UNREADABLE:
+            detail = gettext("no key decrypts it")
+        elif secret.state == State.FUTURE:
             detail = gettext("begins in %s") % timeuntil(secret.valid_from, depth=1)
         elif secret.state == State.EXPIRED:
-            detail = gettext("ended %s ago") % timesince(secret.valid_until, depth=1)
+            detail = gettext("ended %s") % _ago(secret.valid_until)
         elif secret.state != State.REVOKED and secret.valid_until:
             detail = gettext("ends in %s") % timeuntil(secret.valid_until, depth=1)
         return badge(State(secret.state), detail)
 
     @admin.display(description=_("last used"), ordering="last_used")
     def shown_use(self, secret: Any) -> SafeString:
-        since = secret.last_used and timesince(secret.last_used, depth=1)
-        return badge(Use(secret.use), gettext("%s ago") % since if since else gettext("never"))
+        if secret.use == Use.NEVER:
+            return quiet(gettext("never"))
+        return badge(Use(secret.use), _ago(secret.last_used) if secret.last_used else gettext("never"))
+
+
+def _ago(moment: datetime) -> str:
+    if timezone.now() - moment < timedelta(minutes=1):
+        return gettext("just now")
+    return gettext("%s ago") % timesince(moment, depth=1)
+
+
+def _too_many_to_try(secrets: list[Any]) -> bool:
+    """Whether a token without a key id may not be tried against all secrets that may do what it is used for."""
+    usable = [secret for secret in secrets if secret.state in USABLE]
+    return any(sum(grant in secret.grants for secret in usable) > TRIED for grant in Grant)

@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                         help_text="The “kid” in the header of its tokens, which picks this secret.",
                         max_length=64,
                         unique=True,
+                        validators=[realtime.models.check_kid],
                         verbose_name="key id",
                     ),
                 ),
@@ -48,11 +49,22 @@ class Migration(migrations.Migration):
                         default=True, help_text="Its tokens publish, to any user.", verbose_name="may publish"
                     ),
                 ),
-                ("valid_from", models.DateTimeField(default=django.utils.timezone.now, verbose_name="valid from")),
+                (
+                    "valid_from",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        validators=[realtime.models.check_moment],
+                        verbose_name="valid from",
+                    ),
+                ),
                 (
                     "valid_until",
                     models.DateTimeField(
-                        blank=True, help_text="Empty: for ever.", null=True, verbose_name="valid until"
+                        blank=True,
+                        help_text="Empty: for ever.",
+                        null=True,
+                        validators=[realtime.models.check_moment],
+                        verbose_name="valid until",
                     ),
                 ),
                 (

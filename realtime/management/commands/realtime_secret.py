@@ -8,19 +8,20 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, IntegrityError
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from realtime.control import close_sockets_of_secret
-from realtime.encryption import Undecryptable
+from realtime.encryption import KEEP_THE_OLD_KEY, Undecryptable
 from realtime.keyring import Grant
 from realtime.layers import LayerUnavailable
 from realtime.management.remote import compact
 from realtime.models import Secret
-from realtime.states import with_states
+from realtime.states import State, with_states
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -32,12 +33,12 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
         create = actions.add_parser("create", help="make a secret and print it")
-        create.add_argument("name", help="who signs with it")
-        create.add_argument("--kid", help="its key id (default: made here)")
+        create.add_argument("name", type=words, help="who signs with it")
+        create.add_argument("--kid", type=words, help="its key id (default: made here)")
         create.add_argument("--may", choices=[grant.value for grant in Grant], help="this only (default: both)")
         create.add_argument("--valid-from", type=moment, metavar="TIME", help="ISO 8601 (default: now)")
         create.add_argument("--valid-until", type=moment, metavar="TIME", help="ISO 8601 (default: for ever)")
-        create.add_argument("--note")
+        create.add_argument("--note", type=words)
         add_new_secret_arguments(create)
 
         listing = actions.add_parser("list", help="list the secrets, without their text")
@@ -82,7 +83,10 @@ class Command(BaseCommand):
     def _rotate(self, *, kid: str, overlap: timedelta, stdin: bool, json: bool, **_: Any) -> None:
         old = find(kid)
         successor, text = old.rotate(overlap, secret=read_secret(stdin))
-        self.stderr.write(f"{old} stays valid until {old.valid_until:%Y-%m-%d %H:%M:%S %Z}.")
+        if old.is_active and old.valid_until is not None and old.valid_until > timezone.now():
+            self.stderr.write(f"{old} stays valid until {shown(old.valid_until, 'seconds')}.")
+        else:
+            self.stderr.write(f"{old} is refused from now on.")
         self._show(successor, text, json)
 
     def _revoke(self, *, kid: str, close_sockets: bool, **_: Any) -> None:
@@ -90,22 +94,39 @@ class Command(BaseCommand):
         secret.revoke()
         self.stderr.write(self.style.SUCCESS(f"{secret} is revoked."))
         if close_sockets:
-            try:
-                self.stderr.write(f"Sockets closed: {close_sockets_of_secret(secret.kid).sockets}")
-            except LayerUnavailable as error:
-                raise CommandError(f"Its sockets could not be closed, the channel layer is away: {error}") from None
+            self._close_sockets(secret)
+
+    def _close_sockets(self, secret: Secret) -> None:
+        try:
+            processes, sockets = close_sockets_of_secret(secret.kid)
+        except LayerUnavailable as error:
+            raise CommandError(f"Its sockets could not be closed, the channel layer is away: {error}") from None
+        if not processes:
+            raise CommandError(
+                "No server could be told to close its sockets: none runs that has let anybody in, or the channel layer "
+                "ends at the process. Close them in the admin of the server, or restart it."
+            )
+        self.stderr.write(f"Sockets closed: {sockets}")
 
     def _reencrypt(self, **_: Any) -> None:
-        changed = [secret for secret in Secret.objects.all() if secret.reencrypt()]
-        self.stderr.write(self.style.SUCCESS(f"Secrets encrypted anew: {len(changed)}"))
+        changed, left = 0, []
+        for secret in Secret.objects.all():
+            try:
+                changed += secret.reencrypt()
+            except Undecryptable:
+                left.append(secret.kid)
+        self.stderr.write(self.style.SUCCESS(f"Secrets encrypted anew: {changed}"))
+        if left:
+            raise CommandError(f"No key decrypts {', '.join(left)}. {KEEP_THE_OLD_KEY}")
 
     def _show(self, secret: Secret, text: str, json: bool) -> None:
+        secret = with_states(Secret.objects.all()).get(pk=secret.pk)
         self.stderr.write(self.style.SUCCESS(f"{secret}, key id {secret.kid}. It will not be shown again:"))
         self.stdout.write(compact({**described(secret), "secret": text}) if json else text)
 
 
 def add_kid(parser: ArgumentParser) -> None:
-    parser.add_argument("kid", help="the key id of the secret (see list)")
+    parser.add_argument("kid", type=words, help="the key id of the secret (see list)")
 
 
 def add_new_secret_arguments(parser: ArgumentParser) -> None:
@@ -117,7 +138,10 @@ def read_secret(stdin: bool) -> str:
     """A given secret comes on stdin, not as an argument, which every user of the machine can see."""
     if not stdin:
         return ""
-    secret = sys.stdin.readline().rstrip("\r\n")
+    try:
+        secret = sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise CommandError("The secret on stdin is not UTF-8.") from None
     if not secret:
         raise CommandError("There is no secret on stdin.")
     return secret
@@ -130,34 +154,73 @@ def find(kid: str) -> Secret:
         raise CommandError(f"No secret has the key id {kid!r}. manage.py realtime_secret list") from None
 
 
-def described(secret: Secret) -> dict[str, Any]:
+def described(secret: Any) -> dict[str, Any]:
     """All but the secret itself, as JSON knows it."""
-    times = {"validFrom": secret.valid_from, "validUntil": secret.valid_until, "lastUsed": secret.last_used}
+    times = {
+        "validFrom": secret.valid_from,
+        "validUntil": secret.valid_until,
+        "lastUsed": secret.last_used,
+        "createdAt": secret.created_at,
+    }
     return {
         "kid": secret.kid,
         "name": secret.name,
         "fingerprint": secret.fingerprint,
+        "state": secret.state,
         "connect": secret.can_connect,
         "publish": secret.can_publish,
         "active": secret.is_active,
+        "note": secret.note,
+        "createdBy": secret.created_by and secret.created_by.get_username(),
         **{name: at and at.isoformat() for name, at in times.items()},
     }
 
 
 def as_line(secret: Any) -> str:
-    grants = "+".join(grant.value for grant in Grant if getattr(secret, f"can_{grant.value}"))
-    used = f"used {secret.last_used:%Y-%m-%d %H:%M}" if secret.last_used else "never used"
-    return f"{secret.kid}  {secret.fingerprint}  {secret.state:<12} {grants:<16} {used:<22} {secret.name}"
+    used = f"used {shown(secret.last_used)}" if secret.last_used else "never used"
+    columns = [
+        f"{secret.kid:<16}",
+        secret.fingerprint,
+        f"{secret.state:<10}",
+        f"{validity(secret):<28}",
+        f"{'+'.join(secret.grants):<15}",
+        f"{used:<27}",
+        secret.name,
+    ]
+    return "  ".join(columns)
+
+
+def validity(secret: Any) -> str:
+    if secret.state == State.FUTURE:
+        return f"from {shown(secret.valid_from)}"
+    return f"until {shown(secret.valid_until)}" if secret.valid_until else "for ever"
+
+
+def shown(moment: datetime, to_the: str = "minutes") -> str:
+    """In the site's time zone."""
+    local = timezone.localtime(moment) if timezone.is_aware(moment) else moment
+    return local.isoformat(" ", to_the)
+
+
+def words(text: str) -> str:
+    """An argument as the database can hold it: bytes that are not UTF-8 reach Python as halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentTypeError(f"not UTF-8: {text!r}") from None
+    return text
 
 
 def moment(text: str) -> datetime:
     try:
         found = parse_datetime(text)
-    except ValueError:
+        if found is not None and timezone.is_naive(found) == settings.USE_TZ:
+            found = timezone.make_aware(found) if settings.USE_TZ else timezone.make_naive(found)
+    except (ValueError, OverflowError):
         found = None
     if found is None:
         raise ArgumentTypeError(f"not a time like 2026-12-31T23:59: {text!r}")
-    return timezone.make_aware(found) if timezone.is_naive(found) else found
+    return found
 
 
 def duration(text: str) -> timedelta:
@@ -174,9 +237,7 @@ def errors_of_the_command() -> Iterator[None]:
         yield
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from None
-    except Undecryptable as error:
-        raise CommandError(
-            f"A secret can't be decrypted: {error}. Put the old key into SECRET_KEY_FALLBACKS."
-        ) from None
+    except IntegrityError as error:
+        raise CommandError(f"The database refuses: {error}") from None
     except DatabaseError as error:
         raise CommandError(f"The database refuses: {error}. Has `manage.py migrate` been run?") from None

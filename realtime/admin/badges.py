@@ -10,18 +10,26 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from ..keyring import Grant
 from ..models import Secret
 from ..states import State, Use
+
+GRANTS = {Grant.CONNECT: _("connect"), Grant.PUBLISH: _("publish")}
 
 
 def badge(choice: TextChoices, detail: str = "") -> SafeString:
     """Words beside a mark, which differs in its shape as well as in its colour, and a quiet line below them."""
     return format_html(
-        '<span class="realtime-badge realtime-{}">{}</span>{}',
-        choice.value,
-        choice.label,
-        format_html('<div class="realtime-quiet">{}</div>', detail) if detail else "",
+        '<span class="realtime-badge realtime-{}">{}</span>{}', choice.value, choice.label, quiet(detail)
     )
+
+
+def quiet(detail: str) -> SafeString:
+    return format_html('<div class="realtime-quiet">{}</div>', detail) if detail else SafeString()
+
+
+def grants(secret: Secret) -> str:
+    return ", ".join(str(GRANTS[grant]) for grant in secret.grants)
 
 
 class ChoicesFilter(admin.SimpleListFilter):
