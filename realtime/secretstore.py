@@ -235,11 +235,10 @@ def _is_migrated() -> bool:
 
 def _key(secret: Secret) -> Key:
     """Raises Undecryptable."""
-    grants = {Grant.CONNECT: secret.can_connect, Grant.PUBLISH: secret.can_publish}
     return Key(
         secret.decrypt().encode(),
         secret.kid,
-        frozenset(grant for grant, given in grants.items() if given),
+        frozenset(secret.grants),
         begins=secret.valid_from.timestamp(),
         ends=secret.valid_until.timestamp() if secret.valid_until else math.inf,
         written=secret.last_used.timestamp() if secret.last_used else 0.0,

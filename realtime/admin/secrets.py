@@ -21,9 +21,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from ..conf import MIN_SECRET_BYTES, conf
 from ..encryption import KEEP_THE_OLD_KEY
-from ..keyring import TRIED, Grant
+from ..keyring import TRIED
 from ..models import Secret, fingerprint
 from ..states import USABLE, State, Use, with_states
+from ..tokens import is_fit
 from .actions import SecretActions, ShownOnce
 from .badges import GrantFilter, StateFilter, UseFilter, badge, grants, quiet
 from .forms import AddSecretForm, ChangeSecretForm
@@ -93,8 +94,8 @@ class SecretAdmin(SecretActions):
         own: str = conf.JWT_SECRET
         secrets = list(with_states(Secret.objects.all()))
         context = {
-            "fingerprint_of_settings": fingerprint(own) if len(own.encode()) >= MIN_SECRET_BYTES else "",
-            "tried": TRIED if _too_many_to_try(secrets) else 0,
+            "fingerprint_of_settings": fingerprint(own) if is_fit(own, MIN_SECRET_BYTES) else "",
+            "tried": TRIED if sum(secret.state in USABLE for secret in secrets) > TRIED else 0,
             "keep_the_old_key": KEEP_THE_OLD_KEY if State.UNREADABLE in {secret.state for secret in secrets} else "",
         }
         return super().changelist_view(request, {**context, **(extra_context or {})})
@@ -138,9 +139,3 @@ def _ago(moment: datetime) -> str:
     if timezone.now() - moment < timedelta(minutes=1):
         return gettext("just now")
     return gettext("%s ago") % timesince(moment, depth=1)
-
-
-def _too_many_to_try(secrets: list[Any]) -> bool:
-    """Whether a token without a key id may not be tried against all secrets that may do what it is used for."""
-    usable = [secret for secret in secrets if secret.state in USABLE]
-    return any(sum(grant in secret.grants for secret in usable) > TRIED for grant in Grant)
