@@ -35,7 +35,7 @@ class Server(daphne.Server):
     drain_timeout = DRAIN_TIMEOUT
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **{"websocket_timeout": -1, **options})  # seconds; Daphne closes each after a day
         self.ports: list[Any] = []
         self.draining = False
 
@@ -57,6 +57,8 @@ class Server(daphne.Server):
             return message
 
         application = self.application(scope=scope, receive=receive, send=partial(self.handle_reply, protocol))
+        if protocol not in self.connections:  # it has gone meanwhile
+            return None
         self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
         return queue
 

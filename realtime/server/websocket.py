@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 UNREAD = 256 * 1024  # bytes that wait for a handler which is busy, until the socket is read no further
 OVERHEAD = 512  # bytes that a message costs beside what it says
-ABNORMAL = 1006
 
 
 @implementer(IPushProducer)
@@ -121,3 +120,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
 class WebSocketFactory(DaphneWebSocketFactory):
     protocol = WebSocketProtocol
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.setProtocolOptions(failByDrop=False)  # else what breaks the protocol is dropped without a close code
