@@ -48,7 +48,7 @@ run: .venv/run.stamp .env
 	@$(PYTHON) -c "$$port_is_free"
 	@$(python) manage.py migrate --verbosity 0
 	@printf '%s\n' "$$what_to_try"
-	@exec $(python) -m daphne --websocket_timeout -1 --websocket-max-message-size 5242880 -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
+	@exec $(python) -m realtime.server -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
 
 test: .venv/dev.stamp packages
 	$(python) -m ruff check .

@@ -75,7 +75,7 @@ SILENCED_SYSTEM_CHECKS = [] if REDIS_URLS else ["realtime.W001"]
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
 
 INSTALLED_APPS = [
-    "daphne",
+    "realtime",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -83,7 +83,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
-    "realtime",
 ]
 
 MIDDLEWARE = [

@@ -79,8 +79,8 @@ class Watch:
         while True:
             try:
                 await self._look()
-            except Exception:  # nothing may end this task: no change of a secret would be seen any more
-                logger.exception("the JWT secrets could not be looked at")
+            except Exception as error:  # nothing may end this task: no change of a secret would be seen any more
+                store.log("looking", f"the JWT secrets could not be looked at: {error!r}")
                 await asyncio.sleep(conf.SECRETS_POLL)
 
     async def _look(self) -> None:

@@ -31,6 +31,7 @@ MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
 MIN_KEY_LENGTH = 32  # characters; as random as what the hint makes, it is more than Fernet's 128 bits
 MAKE_A_KEY = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"'
 
+RUNSERVERS = ("realtime", "daphne", "django.contrib.staticfiles")  # the first that is installed has the command
 IN_ONE_PROCESS = ("realtime.layers.LocalChannelLayer", "channels.layers.InMemoryChannelLayer")
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
 
@@ -150,14 +151,16 @@ def check_runserver(**_: Any) -> list[CheckMessage]:
     """W002: `manage.py runserver` serves no sockets."""
     if not settings.DEBUG:
         return []
-    if not apps.is_installed("daphne"):
-        line, wrong = 'INSTALLED_APPS = ["daphne", *INSTALLED_APPS]', 'INSTALLED_APPS has no "daphne"'
+    names = [config.name for config in apps.get_app_configs()]
+    if next((name for name in names if name in RUNSERVERS), "") not in ("realtime", "daphne"):
+        line = 'INSTALLED_APPS = ["realtime", *(app for app in INSTALLED_APPS if app != "realtime")]'
+        wrong = "INSTALLED_APPS has another app's runserver before that of realtime"
     elif not getattr(settings, "ASGI_APPLICATION", None):
         project = settings.ROOT_URLCONF.rpartition(".")[0]
-        line, wrong = f'ASGI_APPLICATION = "{project}.asgi.application"', "ASGI_APPLICATION is not set"
+        line, wrong = f'ASGI_APPLICATION = "{project}.asgi.application"', "runserver is given no ASGI_APPLICATION"
     else:
         return []
-    return [Warning(f"{wrong}, so runserver serves no sockets.", hint=line, id="realtime.W002")]
+    return [Warning(f"{wrong}, which serves no sockets.", hint=line, id="realtime.W002")]
 
 
 @register(Tags.database)

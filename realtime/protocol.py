@@ -37,8 +37,10 @@ BLANKS = (
 class CloseCode(IntEnum):
     """Why the server closed a socket. 4000 to 4499: connect again; 4500 to 4999: do not, it would end the same way."""
 
+    RESTARTING = 1012  # the server stops (RFC 6455's registry: "service restart"): connect again, elsewhere
     TOKEN_EXPIRED = 4001  # only with CLOSE_AT_EXP: connect again with a fresh token
     SECRET_REVOKED = 4002  # the secret of its token was, with its sockets: connect again with a fresh token
+    TOO_SLOW = 4003  # more waited for the client to read than the server keeps
     TOO_MANY_FILTERS = 4501  # MAX_FILTERS
     DISCONNECTED = 4502  # the product closed it (`realtime.disconnect`), and gave no other code
 

@@ -21,6 +21,7 @@ from .secretstore import store
 
 logger = logging.getLogger(__name__)
 
+LOOK = 0.02  # seconds between two looks at whether sockets have acked, when the server stops
 PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 
 
@@ -126,6 +127,24 @@ class Sockets:
         """The socket will never ack this envelope: nobody has to wait for it."""
         if envelope_id in socket.awaited:
             post(self.layer, self._settle(socket, envelope_id), events.gone(self.channel, socket.number))
+
+    async def drain(self, seconds: float) -> None:
+        """Close all sockets, spread over so many seconds, since all of them connect again; those that still have to ack
+        something as late as can be.
+        """
+        loop = asyncio.get_running_loop()
+        begin, all_of_them = loop.time(), [socket for user in self.users.values() for socket in user.sockets.values()]
+        busy = []
+        for number, socket in enumerate(all_of_them):
+            await asyncio.sleep(begin + seconds * number / len(all_of_them) - loop.time())
+            if socket.awaited:
+                busy.append(socket)
+            else:
+                await socket.cut_off(CloseCode.RESTARTING)
+        while any(socket.awaited for socket in busy) and loop.time() < begin + seconds:  # noqa: ASYNC110  (no hot path)
+            await asyncio.sleep(LOOK)
+        for socket in busy:
+            await socket.cut_off(CloseCode.RESTARTING)
 
     async def _start(self) -> None:
         async with self._starting:

@@ -104,8 +104,8 @@ def environment(**extra: str) -> dict[str, str]:
 
 APPLICATION = "hopeflow_site.asgi:application"
 
-# As the Makefile and the Dockerfile start it: no end after a day, and a limit, which is for both directions, above the
-# 4 MiB that an envelope may hold.
+# Plain Daphne, as the README says: no end after a day, and a limit, which is for both directions, above the 4 MiB that
+# an envelope may hold.
 DAPHNE = ("-m", "daphne", "--websocket_timeout", "-1", "--websocket-max-message-size", "5242880")
 
 
@@ -120,6 +120,14 @@ def daphne(
     """`python` is the interpreter, `home` the folder where the application lies."""
     command = [str(python), *DAPHNE, "-b", "127.0.0.1", "-p", "0", *arguments, application]
     with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env, home) as server:
+        yield server
+
+
+@contextmanager
+def realtime_server(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
+    """Our own server. By default its sockets are closed at once when it stops."""
+    command = [sys.executable, "-m", "realtime.server", "-b", "127.0.0.1", "-p", "0", "--drain-time", "0"]
+    with running([*command, *arguments, application], r"Listening on TCP address 127\.0\.0\.1:(\d+)", env) as server:
         yield server
 
 

@@ -137,7 +137,7 @@ def test_the_checks_say_line_by_line_what_is_missing(embedded: Embedded, tmp_pat
     settings = tmp_path / "bare.py"
     settings.write_text(
         "from product.settings import *\n"
-        "INSTALLED_APPS = [app for app in INSTALLED_APPS if app != 'daphne']\n"
+        "INSTALLED_APPS = [*(app for app in INSTALLED_APPS if app != 'realtime'), 'realtime']\n"
         "del CHANNEL_LAYERS, ASGI_APPLICATION, REALTIME\n"
     )
     check = (str(product.python), "manage.py", "check", "--fail-level", "WARNING", "--settings", "bare")

@@ -1,4 +1,4 @@
-"""A real nginx with deploy/nginx.conf, in front of real Daphne processes."""
+"""A real nginx with deploy/nginx.conf, in front of real processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from realtime.protocol import BODY_TOO_LARGE
 from tests.clients import NOBODY, Service, answered, service_of, token
-from tests.servers import APPLICATION, ROOT, Server, daphne, environment, running, valkey
+from tests.servers import APPLICATION, ROOT, Server, environment, realtime_server, running, valkey
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CHAT = {"type": "chat"}
@@ -50,9 +50,9 @@ def nginx(folder: Path, port: int, *upstreams: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[list[Server]]:
-    """Two Daphne processes on one Valkey, which believe their proxy as the Dockerfile's do."""
+    """Two processes on one Valkey, which believe their proxy as the Dockerfile's do."""
     with valkey() as redis:
-        process = partial(daphne, environment(REDIS_URL=redis.connection_url), APPLICATION, "--proxy-headers")
+        process = partial(realtime_server, environment(REDIS_URL=redis.connection_url), APPLICATION, "--proxy-headers")
         with process() as one, process() as two:
             yield [one, two]
 
@@ -68,7 +68,7 @@ def server(
 
 @pytest.fixture
 async def service(server: Server) -> AsyncIterator[Service]:
-    async with service_of([server], refusal=403) as service:
+    async with service_of([server], refusal=401) as service:
         yield service
 
 
@@ -141,10 +141,10 @@ async def test_forged_addresses(service: Service, processes: list[Server]) -> No
 
 async def test_a_process_is_down(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
     """While one process cannot be reached, every publish is answered by the other."""
-    with daphne(environment()) as process:
+    with realtime_server(environment()) as process:
         down = f"127.0.0.1:{unused_tcp_port_factory()}"
         with nginx(tmp_path, unused_tcp_port_factory(), down, address(process)) as server:
-            async with service_of([server], refusal=403) as service:
+            async with service_of([server], refusal=401) as service:
                 assert [await service.publish("nobody") for _ in range(4)] == [NOBODY] * 4
 
 
@@ -193,5 +193,5 @@ async def through_nginx(folder: Path, port: int, upstream: asyncio.Server) -> As
     """nginx in front of a stand-in for both processes."""
     address = "127.0.0.1:{1}".format(*upstream.sockets[0].getsockname())
     with nginx(folder, port, address, address) as server:
-        async with service_of([server], refusal=403) as service:
+        async with service_of([server], refusal=401) as service:
             yield service, server

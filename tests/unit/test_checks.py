@@ -115,15 +115,21 @@ def test_an_older_redis_py_ends_no_quiet_connection(settings: Any, monkeypatch: 
     assert check_layers() == []
 
 
-def test_runserver_needs_daphne_and_the_application(settings: Any) -> None:
+def test_runserver_needs_to_be_ours_or_daphne_s_and_the_application(settings: Any) -> None:
     settings.DEBUG = True
     assert check_runserver() == []
     del settings.ASGI_APPLICATION
     assert [message.hint for message in check_runserver()] == ['ASGI_APPLICATION = "hopeflow_site.asgi.application"']
-    settings.INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "realtime"]
+    others = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.staticfiles"]
+    settings.INSTALLED_APPS = [*others, "realtime"]
     assert [(message.id, message.hint) for message in check_runserver()] == [
-        ("realtime.W002", 'INSTALLED_APPS = ["daphne", *INSTALLED_APPS]')
+        ("realtime.W002", 'INSTALLED_APPS = ["realtime", *(app for app in INSTALLED_APPS if app != "realtime")]')
     ]
+    settings.ASGI_APPLICATION = "hopeflow_site.asgi.application"
+    for first in ("daphne", "realtime"):
+        settings.INSTALLED_APPS = list(dict.fromkeys([first, *others, "realtime"]))
+        assert check_runserver() == []
+    settings.INSTALLED_APPS = [*others, "realtime"]
     settings.DEBUG = False
     assert check_runserver() == []
 
@@ -183,7 +189,7 @@ def test_urls_that_do_not_say_the_prefix_are_found(settings: Any) -> None:
 def test_the_checks_run_with_django_s_own(settings: Any) -> None:
     settings.REALTIME = {"JWT_SECRET": "short", "CHANNEL_LAYER": "elsewhere"}
     settings.DEBUG = True
-    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "daphne"]
+    settings.INSTALLED_APPS = [*(name for name in settings.INSTALLED_APPS if name != "realtime"), "realtime"]
     found = [message.id for message in run_checks()]
     assert {"realtime.E005", "realtime.E006", "realtime.W002"} <= set(found)
 

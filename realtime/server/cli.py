@@ -1,0 +1,43 @@
+"""The command line: Daphne's flags, with defaults for sockets that stay, and those of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import suppress
+from typing import Any
+
+with suppress(ImportError):
+    import uvloop
+
+    if "daphne.server" not in sys.modules:  # which makes its event loop when it is imported
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+from daphne import cli as daphne
+
+from . import server
+from .accesslog import AccessLog
+
+daphne.AccessLogGenerator = AccessLog
+
+
+class CommandLine(daphne.CommandLineInterface):
+    description = "HopeFlow Realtime's server: Daphne, extended for sockets that stay open for long"
+    server_class = server.Server
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parser.prog = "python -m realtime.server"
+        self.parser.set_defaults(websocket_timeout=-1)
+        for name, kind, default, help in (
+            ("max-send-buffer", int, server.MAX_SEND_BUFFER, "Bytes that may wait for a client that reads too slowly."),
+            ("drain-time", float, server.DRAIN_TIME, "Seconds over which sockets are closed when the server stops."),
+            ("drain-timeout", float, server.DRAIN_TIMEOUT, "Seconds that requests under way are given then."),
+        ):
+            self.parser.add_argument(f"--{name}", type=kind, default=default, help=f"{help} Default: {default}")
+
+    def run(self, args: list[str]) -> Any:
+        options = self.parser.parse_args(args)
+        for name in ("max_send_buffer", "drain_time", "drain_timeout"):
+            setattr(server.Server, name, getattr(options, name))
+        return super().run(args)

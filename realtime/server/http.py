@@ -1,0 +1,31 @@
+"""HTTP as Daphne speaks it, less what Twisted does with forms: the body is the application's to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory as DaphneHTTPFactory
+from daphne.http_protocol import WebRequest as DaphneWebRequest
+
+
+class WebRequest(DaphneWebRequest):
+    """A request. While the server drains, its answer is the last on its connection."""
+
+    def requestReceived(self, *request: Any) -> None:
+        # Twisted parses the content type of each POST with the email package, to look for forms that nobody asks it
+        # for, and answers one that it can't read with a bare 400 that the application never sees.
+        self._parsePOSTFormSubmission = False
+        super().requestReceived(*request)
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        super().handle_reply(message)
+        if message["type"] == "http.response.start" and self.server.draining and self.channel is not None:
+            self.setHeader(b"connection", b"close")
+            self.channel.persistent = False
+
+
+class HTTPFactory(DaphneHTTPFactory):
+    def buildProtocol(self, addr: Any) -> Any:
+        protocol = super().buildProtocol(addr)
+        protocol.requestFactory = WebRequest
+        return protocol

@@ -1,0 +1,92 @@
+"""The server: Daphne's, which speaks our protocols, and lets go of its clients before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from daphne import server as daphne
+from twisted.internet.defer import Deferred
+
+from ..protocol import CloseCode
+from ..sockets import sockets
+from .http import HTTPFactory
+from .websocket import WebSocketFactory, WebSocketProtocol
+
+logger = logging.getLogger(__name__)
+
+MAX_SEND_BUFFER = 16 * 1024 * 1024  # bytes
+DRAIN_TIME = 2.0  # seconds
+DRAIN_TIMEOUT = 10.0  # seconds; a publish takes 5 at the most
+
+daphne.HTTPFactory, daphne.WebSocketFactory = HTTPFactory, WebSocketFactory  # which its `run` makes
+
+
+class Server(daphne.Server):
+    """`max_send_buffer` is how many bytes may wait for a client that reads too slowly, `drain_time` the seconds over
+    which sockets are closed at the end, `drain_timeout` those that requests under way are given.
+    """
+
+    max_send_buffer = MAX_SEND_BUFFER
+    drain_time = DRAIN_TIME
+    drain_timeout = DRAIN_TIMEOUT
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"websocket_timeout": -1, **options})  # seconds; Daphne closes each after a day
+        self.ports: list[Any] = []
+        self.draining = False
+
+    def listen_success(self, port: Any) -> None:
+        self.ports.append(port)
+        super().listen_success(port)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        if not isinstance(protocol, WebSocketProtocol):
+            return super().create_application(protocol, scope)
+        scope["asgi"] = {"version": "3.0"}
+        scope["scheme"] = "wss" if getattr(protocol, "client_scheme", "") == "https" else "ws"
+        scope["extensions"] = {"websocket.http.response": {}}
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+        async def receive() -> dict[str, Any]:
+            message = await queue.get()
+            protocol.received(message)
+            return message
+
+        application = self.application(scope=scope, receive=receive, send=partial(self.handle_reply, protocol))
+        if protocol not in self.connections:  # it has gone meanwhile
+            return None
+        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        return queue
+
+    def kill_all_applications(self) -> Any:
+        """Twisted waits for this before it stops."""
+        return Deferred.fromFuture(asyncio.ensure_future(self._drain()))
+
+    async def _drain(self) -> None:
+        """Take nothing new, let requests finish and sockets close, and end what is left."""
+        self.draining = True
+        logger.info("stopping: %d connections", len(self.connections))
+        for port in self.ports:
+            port.stopListening()
+        try:
+            async with asyncio.timeout(self.drain_time + self.drain_timeout):
+                await sockets().drain(self.drain_time)
+                for protocol in list(self.connections):
+                    if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
+                        protocol.end(CloseCode.RESTARTING)
+                while running := self._running():
+                    await asyncio.wait(running)
+        except TimeoutError:
+            running = self._running()
+            logger.warning("%d connections did not end in time", len(running))
+            for application in running:
+                application.cancel()
+            await asyncio.wait(running)
+
+    def _running(self) -> list[asyncio.Future[Any]]:
+        found: Iterable[Any] = (details.get("application_instance") for details in self.connections.values())
+        return [application for application in found if application is not None and not application.done()]

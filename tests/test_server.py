@@ -1,0 +1,194 @@
+"""Our own server: what it can say at the handshake and at the end, what it holds back, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+import realtime
+from realtime.server.accesslog import without_tokens
+
+from .clients import NOBODY, PATIENCE, Service, Socket, answered, arrival, service_of, token, with_query
+from .servers import ROOT, Server, environment, free_port, realtime_server
+
+MB = 1024 * 1024
+
+
+@asynccontextmanager
+async def serving(*arguments: str, application: str = "", **settings: str) -> AsyncIterator[tuple[Service, Server]]:
+    given = (application,) if application else ()
+    with realtime_server(environment(**settings), *given or ("hopeflow_site.asgi:application",), *arguments) as server:
+        async with service_of([server], 401) as service:
+            yield service, server
+
+
+async def closed(socket: Socket) -> tuple[int, str]:
+    async with asyncio.timeout(PATIENCE):
+        await socket.connection.wait_closed()
+    return socket.connection.close_code or 0, socket.connection.close_reason or ""
+
+
+async def test_a_refused_handshake_says_why_as_json_that_any_page_may_read() -> None:
+    away = f"redis://127.0.0.1:{free_port()}"
+    async with serving() as (service, _), serving(REDIS_URL=away) as (without_redis, _):
+        for refusing, path, jwt_text, status, said in (
+            (service, "/", "no token", 401, "Unauthorized"),
+            (service, "/elsewhere", token("ann"), 404, "Not Found"),
+            (without_redis, "/", token("ann"), 503, "Service Unavailable"),
+        ):
+            with pytest.raises(InvalidStatus) as refused:
+                async with refusing.connect("ann", path=path, jwt_text=jwt_text):
+                    pass
+            response = refused.value.response
+            assert (response.status_code, json.loads(response.body)) == (status, {"error": said})
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
+            assert response.headers["Content-Type"] == "application/json"
+        assert response.headers["Retry-After"] == "1"
+
+
+async def test_a_socket_is_told_the_code_and_the_reason(redis_url: str, settings: Any) -> None:
+    layer = {"BACKEND": "realtime.layers.RedisChannelLayer", "CONFIG": {"hosts": [redis_url]}}
+    settings.CHANNEL_LAYERS = {"default": layer}
+    user = str(uuid4())
+    async with serving(REDIS_URL=redis_url) as (service, _), service.connect(user) as socket:
+        assert await realtime.adisconnect(user, 4100, "schönen Abend") == 1
+        assert await closed(socket) == (4100, "schönen Abend")
+
+
+async def test_no_log_line_holds_a_token() -> None:
+    """Neither that of a socket nor that of a request, and however the name of the parameter is escaped."""
+    text = token("ann")
+    async with serving(LOG_LEVEL="DEBUG") as (service, server):
+        for query in (with_query(token=text), f"?x=1&%74oken={text}", f"?tok%65n={text}&y=2"):
+            assert await service.status("publish", query=query) == 200
+            assert await service.status("socket", query=query) == 101
+        assert await service.status("publish", query=f"?token={text}x") == 401
+        signature = text.rpartition(".")[2]
+        async with asyncio.timeout(PATIENCE):
+            while server.log.count("WSDISCONNECT") < 3:
+                await asyncio.sleep(0.02)
+        assert signature not in server.log
+        assert '"POST /publish?token=…"' in server.log
+
+
+@pytest.mark.parametrize(
+    ("target", "logged"),
+    [
+        ("/publish", "/publish"),
+        ("/?token=a.b.c", "/?token=…"),
+        ("/?a=1&token=a.b.c&token=d&b=2", "/?a=1&token=…&token=…&b=2"),
+        ("/?%74%6fken=a", "/?%74%6fken=…"),
+        ("/?a=token=b&tokens=c", "/?a=token=b&tokens=c"),
+    ],
+)
+def test_tokens_are_cut_out_of_a_target(target: str, logged: str) -> None:
+    assert without_tokens(target) == logged
+
+
+async def test_a_large_envelope_is_sent_and_a_large_frame_refused() -> None:
+    """What clients may send is bounded, and that bound is no business of what they are sent."""
+    user = str(uuid4())
+    async with serving() as (service, _), service.connect(user, {"type": "t"}) as socket:
+        text = "x" * (4 * MB - 1000)
+        envelope = await service.deliver(socket, user, "t", json.dumps(text))
+        assert envelope.payload == json.dumps(text)
+        await socket.send("x" * (2 * MB))
+        with pytest.raises(ConnectionClosed):
+            await socket.connection.recv()
+
+
+async def test_a_stop_closes_sockets_for_a_restart_and_lets_publishes_finish() -> None:
+    """The socket that still has to ack is closed last, and its ack is in the answer."""
+    async with serving("--drain-time", "5") as (service, server), AsyncExitStack() as stack:
+        connect = [service.connect(f"idle-{number}") for number in range(20)]
+        idle = [await stack.enter_async_context(opening) for opening in connect]
+        busy = await stack.enter_async_context(service.connect("busy", {"type": "t"}))
+        publish = service.begin("busy", "t")
+        envelope = await busy.envelope()
+        server.process.send_signal(signal.SIGTERM)
+        assert [await closed(socket) for socket in idle] == [(1012, "")] * 20
+        with pytest.raises(httpx.ConnectError):
+            await service.publish("ann")
+        await busy.ack(envelope, '"displayed"')
+        assert await publish == answered(1, '"displayed"')
+        assert await closed(busy) == (1012, "")
+        assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+        assert "Traceback" not in server.log
+
+
+async def test_a_stop_does_not_wait_for_ever_for_who_never_answers() -> None:
+    arguments = ("--drain-time", "0.1", "--drain-timeout", "0.2")
+    async with serving(*arguments, REALTIME_ACK_TIMEOUT="60", application="tests.sites.stuck:application") as (
+        service,
+        server,
+    ):
+        async with service.connect("ann", path="/stuck"):
+            server.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+        assert "did not end in time" in server.log
+        assert "Traceback" not in server.log
+
+
+async def test_a_client_that_stops_reading_is_cut_off_and_holds_up_nobody() -> None:
+    """It costs no more than the bound, its envelopes are not waited for, and others of its user get them all."""
+    user, payload = str(uuid4()), json.dumps("x" * MB)
+    async with serving("--max-send-buffer", str(4 * MB), REALTIME_ACK_TIMEOUT="30") as (service, server):
+        async with service.connect(user, {"type": "t"}) as fast, service.connect(user, {"type": "t"}) as slow:
+            slow.connection.transport.pause_reading()
+            before = psutil.Process(server.process.pid).memory_info().rss
+            publishes = []
+            while "cut off" not in server.log:
+                publishes.append(service.begin(user, "t", payload))
+                await fast.ack(await arrival(fast, publishes[-1]))
+                assert len(publishes) < 30
+            grown = psutil.Process(server.process.pid).memory_info().rss - before
+            assert {await publish for publish in publishes} == {answered(2, "null")}
+            await service.deliver(fast, user, "t")
+        assert "reads too slowly" in server.log
+        assert "Traceback" not in server.log
+        assert grown < 40 * MB
+
+
+async def test_what_is_said_to_a_busy_handler_does_not_pile_up() -> None:
+    """The client can't send on: TCP pushes back."""
+    async with serving(application="tests.sites.stuck:application") as (service, server):
+        process = psutil.Process(server.process.pid)
+        async with service.connect("ann", path="/stuck", write_limit=MB) as socket:
+            before, taken = process.memory_info().rss, 0
+            while await sends(socket, "x" * (MB // 2)):
+                taken += 1
+                assert taken < 100
+            assert process.memory_info().rss - before < 40 * MB
+            assert await service.publish("nobody") == NOBODY
+            await socket.abort()
+
+
+async def sends(socket: Socket, text: str) -> bool:
+    """Whether the other end takes it within a second."""
+    try:
+        async with asyncio.timeout(1):
+            await socket.send(text)
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_help_names_daphne_s_flags_and_ours() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "realtime.server", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for flag in ("--unix-socket", "--proxy-headers", "--max-send-buffer", "--drain-time", "--drain-timeout"):
+        assert re.search(rf"{flag}\b", said)
