@@ -54,7 +54,7 @@ test: .venv/dev.stamp packages
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
-	$(python) -m pytest -n 2 --dist loadgroup
+	$(python) -m pytest -n 3 --dist loadgroup
 
 bench: .venv/dev.stamp
 	$(python) -m benchmarks

@@ -25,6 +25,7 @@ from .clients import NOBODY, PATIENCE, Service, Socket, answered, arrival, servi
 from .servers import ROOT, Server, environment, free_port, realtime_server
 
 MB = 1024 * 1024
+QUICK: dict[str, Any] = {"close_timeout": 0.1}  # of a client whose goodbye can't be answered
 
 
 @asynccontextmanager
@@ -146,7 +147,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_holds_up_nobody() -> N
     """It costs no more than the bound, its envelopes are not waited for, and others of its user get them all."""
     user, payload = str(uuid4()), json.dumps("x" * MB)
     async with serving("--max-send-buffer", str(4 * MB), REALTIME_ACK_TIMEOUT="30") as (service, server):
-        async with service.connect(user, {"type": "t"}) as fast, service.connect(user, {"type": "t"}) as slow:
+        async with service.connect(user, {"type": "t"}) as fast, service.connect(user, {"type": "t"}, **QUICK) as slow:
             slow.connection.transport.pause_reading()
             before = psutil.Process(server.process.pid).memory_info().rss
             publishes = []
@@ -166,7 +167,7 @@ async def test_what_is_said_to_a_busy_handler_does_not_pile_up() -> None:
     """The client can't send on: TCP pushes back."""
     async with serving(application="tests.sites.stuck:application") as (service, server):
         process = psutil.Process(server.process.pid)
-        async with service.connect("ann", path="/stuck", write_limit=MB) as socket:
+        async with service.connect("ann", path="/stuck", write_limit=MB, **QUICK) as socket:
             before, taken = process.memory_info().rss, 0
             while await sends(socket, "x" * (MB // 2)):
                 taken += 1
