@@ -165,7 +165,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_holds_up_nobody() -> N
 
 async def test_what_is_said_to_a_busy_handler_does_not_pile_up() -> None:
     """The client can't send on: TCP pushes back."""
-    async with serving(application="tests.sites.stuck:application") as (service, server):
+    async with serving("--drain-timeout", "0", application="tests.sites.stuck:application") as (service, server):
         process = psutil.Process(server.process.pid)
         async with service.connect("ann", path="/stuck", write_limit=MB, **QUICK) as socket:
             before, taken = process.memory_info().rss, 0
