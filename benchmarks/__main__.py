@@ -18,7 +18,7 @@ from redis import Redis
 from tests.servers import valkey
 
 from .results import Results
-from .servers import CONTENDERS, Cores, Meter, allow_open_files
+from .servers import CONTENDERS, Cores, Meter, add_elsewhere, allow_open_files
 from .tables import tables
 from .works import FULL, QUICK, WORKS, Bench, Plan
 
@@ -37,6 +37,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="90 seconds: does everything, too briefly to judge by")
     parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {FULL.rounds}, quick: {QUICK.rounds}")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=works + servers, help="see below")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="measure another checkout of the project too, on plain daphne"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all windows, ratios and targets to this file")
     given = parser.parse_args()
     if given.rounds is not None and given.rounds < 1:
@@ -50,6 +53,8 @@ def main() -> None:
     if given.rounds is not None:
         plan = replace(plan, rounds=given.rounds)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped then too
+    if given.against is not None:
+        add_elsewhere(given.against.resolve())
     allow_open_files(plan.open_files)
     try:
         results = measure(plan, given.only)
@@ -84,7 +89,8 @@ def measure(plan: Plan, names: Sequence[str]) -> Results:
 
 async def run(bench: Bench, names: set[str]) -> Results:
     """Measure what is named, and all of a kind where none of that kind is named."""
-    contenders = [contender for contender in CONTENDERS if contender.name in names] or CONTENDERS
+    named = [contender for contender in CONTENDERS if contender.name.removesuffix("-elsewhere") in names]
+    contenders = named or CONTENDERS
     all_works = names.isdisjoint({IDLE, *(work.name for work in WORKS)})
     results = Results(bench.plan)
     for work in WORKS:

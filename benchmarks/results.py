@@ -14,7 +14,7 @@ from .figures import Idle, Spread, Window
 from .servers import TITLES
 from .works import ACKED, Plan
 
-OURS, REFERENCE = "redis-daphne", "textbook"
+OURS, REFERENCE = "redis", "textbook"
 BUSY = 0.9  # of the time; a generator with more to do than that may be what was measured
 
 # What the service sets itself: its CPU for an acked publish as a share of the textbook's, what idle sockets may slow

@@ -7,12 +7,12 @@ import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
-from tests.servers import APPLICATION, Server, daphne, environment, uvicorn
+from tests.servers import APPLICATION, ROOT, Server, daphne, environment, realtime_server, uvicorn
 
 TEXTBOOK = "benchmarks.textbook.asgi:application"
 TEXTBOOK_ENV = {"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.settings"}
@@ -31,18 +31,32 @@ class Contender:
     name: str
     title: str
     redis: bool
-    launch: Callable[..., AbstractContextManager[Server]] = daphne
+    launch: Callable[..., AbstractContextManager[Server]] = realtime_server
     arguments: tuple[str, ...] = QUIET_DAPHNE
     application: str = APPLICATION
     env: Mapping[str, str] = field(default_factory=lambda: OURS_ENV)
+    home: Path = ROOT
+
+    def elsewhere(self, folder: Path) -> Contender:
+        """The same in another checkout of the project."""
+        return replace(self, name=f"{self.name}-elsewhere", title=f"{self.title}, {folder.name}", home=folder)
 
 
-CONTENDERS = (
-    Contender("local-daphne", "ours, local layer, daphne", redis=False),
-    Contender("redis-daphne", "ours, Redis layer, daphne", redis=True),
+CONTENDERS = [
+    Contender("local", "ours, local layer", redis=False),
+    Contender("redis", "ours, Redis layer", redis=True),
+    Contender("local-daphne", "ours, local layer, plain daphne", redis=False, launch=daphne),
+    Contender("redis-daphne", "ours, Redis layer, plain daphne", redis=True, launch=daphne),
     Contender("redis-uvicorn", "ours, Redis layer, uvicorn", redis=True, launch=uvicorn, arguments=QUIET_UVICORN),
-    Contender("textbook", "textbook, channels_redis.core, daphne", redis=True, application=TEXTBOOK, env=TEXTBOOK_ENV),
-)
+    Contender(
+        "textbook",
+        "textbook, channels_redis.core, daphne",
+        redis=True,
+        launch=daphne,
+        application=TEXTBOOK,
+        env=TEXTBOOK_ENV,
+    ),
+]
 TITLES = {contender.name: contender.title for contender in CONTENDERS}
 
 
@@ -98,7 +112,7 @@ def started(
 ) -> Iterator[Running]:
     """A server while the block runs; `textbook` holds variables that only the textbook reads."""
     env = environment(**contender.env, **(textbook or {}), REDIS_URL=redis_url if contender.redis else "")
-    with contender.launch(env, contender.application, *contender.arguments) as server:
+    with contender.launch(env, contender.application, *contender.arguments, home=contender.home) as server:
         meter = Meter(server.process.pid)
         if cores is not None:
             meter.pin(cores.server)
@@ -118,3 +132,10 @@ def allow_open_files(count: int) -> None:
         raise SystemExit(f"This needs {count} open files, and the limit is {hard}. Raise it (ulimit -Hn).")
     if soft != resource.RLIM_INFINITY and soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def add_elsewhere(folder: Path) -> None:
+    """Compare with another checkout too, on plain Daphne: whatever its age, it runs there."""
+    for contender in [contender for contender in CONTENDERS if contender.name.endswith("-daphne")]:
+        CONTENDERS.append(contender.elsewhere(folder))
+    TITLES.update({contender.name: contender.title for contender in CONTENDERS})

@@ -124,17 +124,22 @@ def daphne(
 
 
 @contextmanager
-def realtime_server(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
+def realtime_server(
+    env: Mapping[str, str], application: str = APPLICATION, *arguments: str, home: Path = ROOT
+) -> Iterator[Server]:
     """Our own server. By default its sockets are closed at once when it stops."""
     command = [sys.executable, "-m", "realtime.server", "-b", "127.0.0.1", "-p", "0", "--drain-time", "0"]
-    with running([*command, *arguments, application], r"Listening on TCP address 127\.0\.0\.1:(\d+)", env) as server:
+    pattern = r"Listening on TCP address 127\.0\.0\.1:(\d+)"
+    with running([*command, *arguments, application], pattern, env, home) as server:
         yield server
 
 
 @contextmanager
-def uvicorn(env: Mapping[str, str], application: str = APPLICATION, *arguments: str) -> Iterator[Server]:
+def uvicorn(
+    env: Mapping[str, str], application: str = APPLICATION, *arguments: str, home: Path = ROOT
+) -> Iterator[Server]:
     command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", *arguments, application]
-    with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env) as server:
+    with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env, home) as server:
         yield server
 
 
