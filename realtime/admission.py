@@ -46,6 +46,12 @@ def signing_key(*grants: Grant) -> Key:
     return store.signing_key(*grants)
 
 
+async def keyring_is_loaded() -> bool:
+    """Whether the secrets have been read: until then some tokens can't be judged."""
+    await _watch()
+    return store.is_loaded
+
+
 async def _watch() -> None:
     global _watched
     loop = asyncio.get_running_loop()

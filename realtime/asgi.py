@@ -14,6 +14,7 @@ from django.core.handlers.asgi import ASGIHandler
 
 from . import protocol
 from .consumers import RealtimeConsumer
+from .health import alive, ready
 from .http import Response, authorization, header, query_string
 from .paths import Paths, local_path
 from .views import BodyTooLarge, PublishRequest, answer
@@ -37,10 +38,15 @@ def application(product: Application, prefix: str | None = None) -> Application:
     # Django's own handler knows no sockets and raises, which would fill the log.
     other_socket = refuse if isinstance(product, ASGIHandler) else product
 
+    def http(path: str) -> Application:
+        if path == paths.publish:
+            return fast_lane
+        return {paths.alive: health_lane(alive), paths.ready: health_lane(ready)}.get(path, product)
+
     async def realtime(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await (fast_lane if local_path(scope) == paths.publish else product)(scope, receive, send)
+            await http(local_path(scope))(scope, receive, send)
         elif kind == "websocket":
             await (socket if local_path(scope) in paths.sockets else other_socket)(scope, receive, send)
         else:
@@ -85,6 +91,17 @@ async def fast_lane(scope: Scope, receive: Receive, send: Send) -> None:
     finally:
         watch.stop()
     await response.send(send)
+
+
+def health_lane(answer: Callable[[], Awaitable[Response]]) -> Application:
+    """Answer GET with what `answer` makes."""
+
+    async def lane(scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = scope["method"] in ("GET", "HEAD")
+        refusal = Response.error(405, protocol.METHOD_NOT_ALLOWED, (("Allow", "GET, HEAD"),))
+        await (await answer() if allowed else refusal).send(send)
+
+    return lane
 
 
 class Watch:

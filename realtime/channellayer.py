@@ -47,6 +47,14 @@ def channel_layer() -> Any:
     return layer
 
 
+async def ping(layer: Any) -> None:
+    """Returns when the layer's servers have answered. Raises what `AWAY` lists."""
+    if hasattr(layer, "ping"):
+        await layer.ping()
+    else:
+        await layer.group_send("realtime.nobody", {"type": "realtime.ping"})
+
+
 def post(layer: Any, channel: str, event: Event) -> None:
     """Send without waiting. What can't be sent is logged."""
     if hasattr(layer, "post"):

@@ -59,6 +59,20 @@ class Settings:
     """Keys of one filter, `type` included. A filter with more is skipped."""
     MAX_FILTER_LENGTH: int = 1024
     """Length of each key and value of a filter. A filter with a longer one is skipped."""
+    MAX_SOCKETS: int = 50_000
+    """Sockets of one process. A handshake of one more is answered with 503."""
+    MAX_USER_SOCKETS: int = 1000
+    """Sockets of one user in one process. A handshake of one more is answered with 429."""
+    MAX_AWAITED: int = 10_000
+    """Envelopes that one socket has been sent and not acked, within ACK_TIMEOUT. One more closes it (4004)."""
+    FRAME_RATE: float = 100.0
+    """Frames a second of one socket in the long run, awaited acks not counted. More close it (close code 4503)."""
+    FRAME_BURST: int = 2000
+    """Frames of one socket at once, beyond that rate."""
+    MAX_PUBLISHES: int = 5000
+    """Publishes under way in one process. One more is answered with 503."""
+    MAX_TOKEN_PUBLISHES: int = 2000
+    """Publishes under way with one token in one process. One more is answered with 429."""
     MAX_USER_LENGTH: int = 1024
     """Length of a user id, 300 at the least. A publish to a longer one is answered with 400, a token refused."""
 

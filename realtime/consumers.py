@@ -20,12 +20,25 @@ from .filters import Filters
 from .http import RETRY_SOON, Response, authorization, header, query_string
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
+from .limits import Bucket
 from .origins import check_origin
-from .protocol import FORBIDDEN, PONG, UNAUTHORIZED, UNAVAILABLE, Ack, CloseCode, Frame, Ping, Subscribe, parse_frame
+from .protocol import (
+    FORBIDDEN,
+    PONG,
+    TOO_MANY_REQUESTS,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    Ack,
+    CloseCode,
+    Frame,
+    Ping,
+    Subscribe,
+    parse_frame,
+)
 from .secretstore import store
 from .sessions import logged_in
 from .signals import courier, socket_connected, socket_disconnected
-from .sockets import sockets
+from .sockets import TooManySockets, sockets
 from .tokens import InvalidToken, Token, Undecided, find_token
 
 logger = logging.getLogger(__name__)
@@ -43,6 +56,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         self.filters = Filters()
         self.awaited: set[str] = set()
         self._sockets = sockets()
+        self._bucket = Bucket(conf.FRAME_BURST, time.monotonic())
         self._outgoing: asyncio.Queue[Envelope] | None = None  # made with the first envelope: most sockets are idle
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.Task[None] | None = None
@@ -80,6 +94,10 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             logger.info("handshake refused: %s", error)
             forbidden = isinstance(error, Forbidden)
             await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
+        except TooManySockets as error:
+            logger.warning("handshake refused user=%r: %s", self.user, error)
+            refusal = (429, TOO_MANY_REQUESTS) if error.whose == "the user" else (503, UNAVAILABLE)
+            await self._refuse(Response.error(*refusal, RETRY_SOON))
         except (LayerUnavailable, Undecided) as error:
             # That the database is away is logged where it is read, once.
             level = logging.INFO if isinstance(error, Undecided) else logging.WARNING
@@ -123,6 +141,9 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **_: Any) -> None:
         frame = None if text_data is None else await self.decode_json(text_data)
+        awaited = isinstance(frame, Ack) and frame.envelope_id in self.awaited
+        if not (awaited or self._cut or self._bucket.takes(conf.FRAME_RATE, conf.FRAME_BURST, time.monotonic())):
+            await self.cut_off(CloseCode.TOO_MANY_FRAMES)
         if frame is None or self._cut:
             logger.debug("frame ignored user=%r socket=%d", self.user, self.number)
         else:

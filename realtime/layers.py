@@ -127,6 +127,9 @@ class LocalChannelLayer(BaseChannelLayer):
         self.fan_out(group, message)
         return 1
 
+    async def ping(self) -> None:
+        """Nothing to wait for: there is no server."""
+
     async def flush(self) -> None:
         self.channels.clear()
         self.groups.clear()
@@ -219,6 +222,10 @@ class RedisChannelLayer(BaseChannelLayer):
         """How many processes have been reached: those with members, as Redis counts them. Raises LayerUnavailable."""
         return await self.of_loop.group_send(group, message)
 
+    async def ping(self) -> None:
+        """Returns when all hosts have answered. Raises LayerUnavailable."""
+        await self.of_loop.ping()
+
     async def flush(self) -> None:
         """Forget all channels and groups of the running event loop, and close its connections."""
         layer = self._layers.pop(asyncio.get_running_loop(), None)
@@ -287,6 +294,9 @@ class RedisLoopLayer:
     async def group_send(self, group: str, message: Message) -> int:
         await self._listen()  # the answers arrive there
         return await self._host(group).publish(self._group_prefix + group, self._serializer.serialize(message))
+
+    async def ping(self) -> None:
+        await asyncio.gather(*(host.ping() for host in self._hosts))
 
     async def flush(self) -> None:
         await self.local.flush()

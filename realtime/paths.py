@@ -40,6 +40,14 @@ class Paths:
     def publish(self) -> str:
         return f"{self.prefix}publish"
 
+    @cached_property
+    def alive(self) -> str:
+        return f"{self.prefix}healthz"
+
+    @cached_property
+    def ready(self) -> str:
+        return f"{self.prefix}readyz"
+
 
 def included() -> str | None:
     """The prefix under which the product's URLs include ours, with a slash at both ends. None: they do not, or behind a

@@ -23,6 +23,7 @@ USER_TOO_LONG = "userId is too long"
 BODY_TOO_LARGE = "Request body is too large"
 METHOD_NOT_ALLOWED = "Method Not Allowed"
 NOT_FOUND = "Not Found"
+TOO_MANY_REQUESTS = "Too Many Requests"
 UNAVAILABLE = "Service Unavailable"
 INTERNAL_ERROR = "Internal Server Error"
 
@@ -41,8 +42,10 @@ class CloseCode(IntEnum):
     TOKEN_EXPIRED = 4001  # only with CLOSE_AT_EXP: connect again with a fresh token
     SECRET_REVOKED = 4002  # the secret of its token was, with its sockets: connect again with a fresh token
     TOO_SLOW = 4003  # more waited for the client to read than the server keeps
+    TOO_MANY_UNACKED = 4004  # MAX_AWAITED
     TOO_MANY_FILTERS = 4501  # MAX_FILTERS
     DISCONNECTED = 4502  # the product closed it (`realtime.disconnect`), and gave no other code
+    TOO_MANY_FRAMES = 4503  # FRAME_RATE
 
 
 class Ping(NamedTuple):

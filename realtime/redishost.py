@@ -96,6 +96,11 @@ class RedisHost:
         count: int = await _answer(publisher.send("PUBLISH", name, data))
         return count
 
+    async def ping(self) -> None:
+        """Returns when Redis has answered. Raises LayerUnavailable."""
+        _, publisher = await self._connected()
+        await _answer(publisher.send("PING"))
+
     async def subscribe(self, name: str) -> None:
         """Returns when Redis has confirmed. Raises LayerUnavailable."""
         listener, _ = await self._connected()

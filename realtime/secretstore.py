@@ -66,6 +66,10 @@ class SecretStore:
                 raise Undecided("the secrets in the database could not be read yet") from None
             raise
 
+    @property
+    def is_loaded(self) -> bool:
+        return self._read_at is not None
+
     def signing_key(self, *grants: Grant) -> Key:
         """The secret to sign a new token with. Raises ImproperlyConfigured when there is none that may do this."""
         try:

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from . import events
 from .channellayer import AWAY, away_is_unavailable, channel_layer, post, send
+from .conf import conf
 from .envelopes import Envelope
 from .filters import Filters
 from .protocol import CloseCode
@@ -38,6 +39,14 @@ class Socket(Protocol):
     def deliver(self, envelope: Envelope) -> None: ...
 
     async def cut_off(self, code: int, reason: str = "") -> None: ...
+
+
+class TooManySockets(Exception):
+    """A bound has been reached. `whose` is "the user" or "the process"."""
+
+    def __init__(self, whose: str) -> None:
+        super().__init__(f"too many sockets of {whose}")
+        self.whose = whose
 
 
 class _User:
@@ -68,6 +77,8 @@ class Sockets:
         self.numbers = itertools.count(1)
         self.users: dict[str, _User] = {}  # by group
         self.awaited: dict[str, _Awaited] = {}  # by envelope id
+        self.count = 0  # of sockets
+        self.draining = False  # the server stops
         self._starting = asyncio.Lock()
         self._receiver: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
@@ -86,10 +97,15 @@ class Sockets:
         self.secrets_changed.set()  # perhaps they have, while nobody could tell
 
     async def add(self, socket: Socket) -> None:
-        """Returns when envelopes for the user reach the socket. Raises LayerUnavailable."""
+        """Returns when envelopes for the user reach the socket. Raises TooManySockets, LayerUnavailable."""
         group = events.group_name(socket.user)
+        if self.count >= conf.MAX_SOCKETS or self.draining:
+            raise TooManySockets("the process")
         user = self.users.setdefault(group, _User())
+        if len(user.sockets) >= conf.MAX_USER_SOCKETS:
+            raise TooManySockets("the user")
         user.sockets[socket.number] = socket
+        self.count += 1
         try:
             await self.listen()
             async with user.lock:
@@ -107,6 +123,7 @@ class Sockets:
         user = self.users.get(group)
         if user is None or user.sockets.pop(socket.number, None) is None:
             return
+        self.count -= 1
         try:
             for envelope_id in list(socket.awaited):
                 self.give_up(socket, envelope_id)
@@ -132,6 +149,7 @@ class Sockets:
         """Close all sockets, spread over so many seconds, since all of them connect again; those that still have to ack
         something as late as can be.
         """
+        self.draining = True
         loop = asyncio.get_running_loop()
         begin, all_of_them = loop.time(), [socket for user in self.users.values() for socket in user.sockets.values()]
         busy = []
@@ -234,6 +252,8 @@ class Sockets:
             for socket in list(matched.values()):
                 socket.awaited.add(envelope.id)
                 socket.deliver(envelope)
+            behind = [socket for socket in matched.values() if len(socket.awaited) > conf.MAX_AWAITED]
+            self._cut_off(behind, CloseCode.TOO_MANY_UNACKED)
         return len(matched)
 
     def _settle(self, socket: Socket, envelope_id: str) -> str:

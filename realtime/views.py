@@ -22,6 +22,7 @@ from .delivery import deliver
 from .http import RETRY_SOON, Headers, Response
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
+from .limits import InFlight, TooMany
 from .tokens import InvalidToken, Undecided, find_token
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ PREFLIGHT: Headers = (
     ("Access-Control-Allow-Headers", "authorization,content-type"),
     ("Access-Control-Max-Age", "86400"),
 )
+
+
+in_flight = InFlight()
 
 
 class BodyTooLarge(Exception):
@@ -64,11 +68,13 @@ async def answer(request: PublishRequest) -> Response:
     if request.method != "POST":
         return Response.error(405, protocol.METHOD_NOT_ALLOWED, ALLOW)
     try:
-        await admit(find_token(request.authorization, request.query_string), Grant.PUBLISH)
+        token = find_token(request.authorization, request.query_string)
+        await admit(token, Grant.PUBLISH)
         if "application/json" not in request.content_type.lower():
             raise Refused(415, protocol.UNSUPPORTED_MEDIA_TYPE)
-        user, type, payload = _parse(await request.read_body(conf.MAX_BODY_BYTES))
-        outcome = await deliver(user, type, payload)
+        with in_flight.one(token or "", most=conf.MAX_PUBLISHES, most_of_token=conf.MAX_TOKEN_PUBLISHES):
+            user, type, payload = _parse(await request.read_body(conf.MAX_BODY_BYTES))
+            outcome = await deliver(user, type, payload)
     except InvalidToken as error:
         logger.info("publish refused: %s", error)
         return Response.error(401, protocol.UNAUTHORIZED)
@@ -79,6 +85,11 @@ async def answer(request: PublishRequest) -> Response:
         return Response.error(413, protocol.BODY_TOO_LARGE)
     except Refused as refused:
         return refused.response
+    except TooMany as error:
+        logger.warning("publish refused: %s", error)
+        if error.whose == "the token":
+            return Response.error(429, protocol.TOO_MANY_REQUESTS, RETRY_SOON)
+        return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
     except (LayerUnavailable, Undecided) as error:
         # That the database is away is logged where it is read, once.
         logger.log(logging.INFO if isinstance(error, Undecided) else logging.WARNING, "publish failed: %s", error)
