@@ -13,7 +13,9 @@ from typing import Any
 from django.core.handlers.asgi import ASGIHandler
 
 from . import protocol
+from .conf import conf
 from .consumers import RealtimeConsumer
+from .exposition import exposition
 from .health import alive, ready
 from .http import Response, authorization, header, query_string
 from .paths import Paths, local_path
@@ -41,7 +43,9 @@ def application(product: Application, prefix: str | None = None) -> Application:
     def http(path: str) -> Application:
         if path == paths.publish:
             return fast_lane
-        return {paths.alive: health_lane(alive), paths.ready: health_lane(ready)}.get(path, product)
+        if path == paths.metrics and conf.METRICS:
+            return read_only(exposition)
+        return {paths.alive: read_only(alive), paths.ready: read_only(ready)}.get(path, product)
 
     async def realtime(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -93,13 +97,13 @@ async def fast_lane(scope: Scope, receive: Receive, send: Send) -> None:
     await response.send(send)
 
 
-def health_lane(answer: Callable[[], Awaitable[Response]]) -> Application:
-    """Answer GET with what `answer` makes."""
+def read_only(answer: Callable[[str | None], Awaitable[Response]]) -> Application:
+    """Answer GET with what `answer` makes of the Authorization header."""
 
     async def lane(scope: Scope, receive: Receive, send: Send) -> None:
         allowed = scope["method"] in ("GET", "HEAD")
         refusal = Response.error(405, protocol.METHOD_NOT_ALLOWED, (("Allow", "GET, HEAD"),))
-        await (await answer() if allowed else refusal).send(send)
+        await (await answer(authorization(scope)) if allowed else refusal).send(send)
 
     return lane
 

@@ -40,6 +40,11 @@ class Settings:
     CHANNEL_LAYER: str = "default"
     """The alias in CHANNEL_LAYERS to use."""
 
+    METRICS: bool = False
+    """Whether there is a path `/metrics` for Prometheus."""
+    METRICS_TOKEN: str = ""
+    """What must be in its `Authorization: Bearer …`. Empty: whoever reaches it may read it."""
+
     ACK_TIMEOUT: float = 5.0
     """How long a publish waits for acks."""
     REPORT_TIMEOUT: float = 1.0

@@ -13,6 +13,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.dispatch import Signal
 
+from . import metrics
 from .admission import admit
 from .conf import conf
 from .envelopes import Envelope
@@ -95,7 +96,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             forbidden = isinstance(error, Forbidden)
             await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
         except TooManySockets as error:
-            logger.warning("handshake refused user=%r: %s", self.user, error)
+            logger.info("handshake refused user=%r: %s", self.user, error)
             refusal = (429, TOO_MANY_REQUESTS) if error.whose == "the user" else (503, UNAVAILABLE)
             await self._refuse(Response.error(*refusal, RETRY_SOON))
         except (LayerUnavailable, Undecided) as error:
@@ -106,6 +107,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         else:
             self._accepted = True
             await self.accept()
+            metrics.CONNECTS.inc()
             if conf.CLOSE_AT_EXP and token.expires is not None:
                 self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))
             logger.info("connect user=%r socket=%d", self.user, self.number)
@@ -191,6 +193,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
     async def cut_off(self, code: int, reason: str = "") -> None:
         """Close the socket for a reason of ours. Nothing that it still sends counts."""
         logger.info("cut off user=%r socket=%d code=%d reason=%s", self.user, self.number, code, _reason(code, reason))
+        metrics.CUT_OFFS.labels(int(code)).inc()
         self._cut, self._code = True, code
         if self._writer is not None:
             self._writer.cancel()
@@ -206,6 +209,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
 
     async def _refuse(self, response: Response) -> None:
         """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""
+        metrics.REFUSALS.labels(response.status).inc()
         if "websocket.http.response" in (self.scope.get("extensions") or {}):
             await response.send(self.base_send, "websocket.http.response")
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,7 @@ from typing import Any, Final
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 
-from . import events, strictjson
+from . import events, metrics, strictjson
 from .background import background, refuse_async_code
 from .channellayer import Inbox, away_is_unavailable, channel_layer, post, reply_channel
 from .conf import conf
@@ -112,7 +113,7 @@ async def deliver(
     layer = channel_layer()
     group, envelope = events.group_name(user), Envelope.new(user, type, payload)
     patience = (conf.ACK_TIMEOUT if timeout is None else timeout) if wait else 0
-    roll_call = RollCall(wait)
+    roll_call, begun = RollCall(wait), time.perf_counter()
     try:
         with away_is_unavailable():
             async with reply_channel(layer) as (reply, inbox):
@@ -125,10 +126,12 @@ async def deliver(
     except asyncio.CancelledError:
         logger.info("publish cancelled user=%r envelope=%s: the publisher has gone", user, envelope.id)
         raise
+    metrics.DELIVERY_SECONDS.observe(time.perf_counter() - begun)
     clients, results = roll_call.client_count, roll_call.results
     logger.info(
         "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
     )
+    (metrics.TIMED_OUT if timed_out else metrics.DELIVERED if clients else metrics.NOBODY).inc()
     if envelope_delivered.receivers:
         told = {"envelope_id": envelope.id, "client_count": clients, "results": tuple(map(_loads, results))}
         courier.send(envelope_delivered, user=user, type=type, timed_out=timed_out, **told)

@@ -14,15 +14,15 @@ from .sockets import sockets
 logger = logging.getLogger(__name__)
 
 
-async def alive() -> Response:
+async def alive(authorization: str | None = None) -> Response:
     """200: the event loop turns."""
     return Response(200, '{"status":"alive"}')
 
 
-async def ready() -> Response:
+async def ready(authorization: str | None = None) -> Response:
     """200, or 503 with what is missing: the channel layer answers, the secrets have been read, no stop is under way."""
     checks = {
-        "channelLayer": await _layer_answers(),
+        "channelLayer": await layer_answers(),
         "keyring": await keyring_is_loaded(),
         "accepting": not sockets().draining,
     }
@@ -31,7 +31,8 @@ async def ready() -> Response:
     return Response(200 if is_ready else 503, body, () if is_ready else RETRY_SOON)
 
 
-async def _layer_answers() -> bool:
+async def layer_answers() -> bool:
+    """Whether the channel layer does. It is waited for a second at most."""
     try:
         with away_is_unavailable():
             await ping(channel_layer())

@@ -15,11 +15,12 @@ RETRY_SOON: Headers = (("Retry-After", "1"),)
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response. `body` is JSON text, or empty."""
+    """A response. `body` is text, JSON unless its content type says otherwise, or empty."""
 
     status: int
     body: str = ""
     headers: Headers = ()
+    content_type: str = "application/json"
 
     @classmethod
     def error(cls, status: int, message: str, headers: Headers = ()) -> Response:
@@ -27,7 +28,7 @@ class Response:
 
     @property
     def all_headers(self) -> Headers:
-        content_type: Headers = (("Content-Type", "application/json"),) if self.body else ()
+        content_type: Headers = (("Content-Type", self.content_type),) if self.body else ()
         return ANY_ORIGIN + content_type + self.headers
 
     async def send(self, send: Any, kind: str = "http.response") -> None:

@@ -48,6 +48,10 @@ class Paths:
     def ready(self) -> str:
         return f"{self.prefix}readyz"
 
+    @cached_property
+    def metrics(self) -> str:
+        return f"{self.prefix}metrics"
+
 
 def included() -> str | None:
     """The prefix under which the product's URLs include ours, with a slash at both ends. None: they do not, or behind a

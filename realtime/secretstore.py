@@ -70,6 +70,11 @@ class SecretStore:
     def is_loaded(self) -> bool:
         return self._read_at is not None
 
+    @property
+    def age(self) -> float:
+        """Seconds since the secrets were read, infinite when they never were."""
+        return math.inf if self._read_at is None else time.monotonic() - self._read_at
+
     def signing_key(self, *grants: Grant) -> Key:
         """The secret to sign a new token with. Raises ImproperlyConfigured when there is none that may do this."""
         try:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from . import events
+from . import events, metrics
 from .channellayer import AWAY, away_is_unavailable, channel_layer, post, send
 from .conf import conf
 from .envelopes import Envelope
@@ -66,6 +67,7 @@ class _Awaited(NamedTuple):
     reply: str  # channel
     sockets: dict[int, Socket]
     end: asyncio.TimerHandle
+    since: float  # by time.perf_counter(): uvloop's own clock counts milliseconds
 
 
 class Sockets:
@@ -136,7 +138,9 @@ class Sockets:
         False for one that nobody awaits from this socket: unknown, a second one, late.
         """
         if envelope_id not in socket.awaited:
+            metrics.ACKS_IGNORED.inc()
             return False
+        metrics.ACK_SECONDS.observe(time.perf_counter() - self.awaited[envelope_id].since)
         await send(self.layer, self._settle(socket, envelope_id), events.ack(self.channel, socket.number, result))
         return True
 
@@ -248,7 +252,7 @@ class Sockets:
         }
         if matched:
             end = asyncio.get_running_loop().call_later(event["timeout"], self._forget, envelope.id)
-            self.awaited[envelope.id] = _Awaited(event["reply"], matched, end)
+            self.awaited[envelope.id] = _Awaited(event["reply"], matched, end, time.perf_counter())
             for socket in list(matched.values()):
                 socket.awaited.add(envelope.id)
                 socket.deliver(envelope)

@@ -23,6 +23,7 @@ from .http import RETRY_SOON, Headers, Response
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
 from .limits import InFlight, TooMany
+from .metrics import PUBLISH_REFUSALS
 from .tokens import InvalidToken, Undecided, find_token
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,13 @@ class PublishRequest:
 
 async def answer(request: PublishRequest) -> Response:
     """The response to a request, whatever it is."""
+    response = await _answer(request)
+    if response.status >= 400:
+        PUBLISH_REFUSALS.labels(response.status).inc()
+    return response
+
+
+async def _answer(request: PublishRequest) -> Response:
     if request.method == "OPTIONS":
         return Response(204, headers=PREFLIGHT)
     if request.method != "POST":
@@ -86,7 +94,7 @@ async def answer(request: PublishRequest) -> Response:
     except Refused as refused:
         return refused.response
     except TooMany as error:
-        logger.warning("publish refused: %s", error)
+        logger.info("publish refused: %s", error)
         if error.whose == "the token":
             return Response.error(429, protocol.TOO_MANY_REQUESTS, RETRY_SOON)
         return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
