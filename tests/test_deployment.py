@@ -86,7 +86,7 @@ def test_healthcheck(replica: dict[str, Any]) -> None:
 
 def test_upstreams() -> None:
     """nginx balances exactly the processes that Compose starts, on the port that Daphne listens on."""
-    assert sorted(re.findall(r"^ *server ([\w.:-]+);", NGINX, re.MULTILINE)) == sorted(
+    assert sorted(re.findall(r"^ *server ([\w.:-]+) fail_timeout", NGINX, re.MULTILINE)) == sorted(
         f"{name}:{PORT}" for name in REPLICAS
     )
     assert set(SERVICES["nginx"]["depends_on"]) == set(REPLICAS)

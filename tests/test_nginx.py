@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.protocol import BODY_TOO_LARGE
-from tests.clients import NOBODY, Service, answered, service_of, token
+from tests.clients import NOBODY, PATIENCE, Service, answered, service_of, token
 from tests.servers import APPLICATION, ROOT, Server, environment, realtime_server, running, valkey
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -33,8 +35,8 @@ def nginx(folder: Path, port: int, *upstreams: str) -> Iterator[Server]:
     configuration = (ROOT / "deploy/nginx.conf").read_text()
     for old, new in {
         "listen 80;": f"listen 127.0.0.1:{port};",
-        "server web1:8000;": f"server {upstreams[0]};",
-        "server web2:8000;": f"server {upstreams[1]};",
+        "server web1:8000 ": f"server {upstreams[0]} ",
+        "server web2:8000 ": f"server {upstreams[1]} ",
         "\nhttp {": "\nhttp {" + temporary,
     }.items():
         assert configuration.count(old) == 1, old
@@ -195,3 +197,50 @@ async def through_nginx(folder: Path, port: int, upstream: asyncio.Server) -> As
     with nginx(folder, port, address, address) as server:
         async with service_of([server], refusal=401) as service:
             yield service, server
+
+
+async def test_a_deploy_under_constant_publishing_answers_every_publish(
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    """One process after the other is replaced; a client that connects again and acks never misses what is published."""
+    ports = [unused_tcp_port_factory() for _ in range(2)]
+    with ExitStack() as stack:
+        env = environment(REDIS_URL=stack.enter_context(valkey()).connection_url)
+
+        def start(port: int) -> Server:
+            options = ("--proxy-headers", "--drain-time", "1", "-p", str(port))
+            return stack.enter_context(realtime_server(env, APPLICATION, *options))
+
+        processes = [start(port) for port in ports]
+        upstreams = [address(process) for process in processes]
+        entrance = stack.enter_context(nginx(tmp_path, unused_tcp_port_factory(), *upstreams))
+        async with service_of([entrance], 401) as service, asyncio.timeout(60):
+            done, answers = asyncio.Event(), list[str]()
+
+            async def publish() -> None:
+                while not done.is_set():
+                    answers.append(await service.publish("ann", "t", "1"))
+
+            async def ack() -> None:
+                """Two tabs: each connects again when it is told to."""
+                while not done.is_set():
+                    with suppress(ConnectionClosed, InvalidStatus):
+                        async with service.connect("ann") as socket:
+                            await socket.say(type="subscribe", filters=[{"type": "t"}])
+                            while True:
+                                await socket.ack(await socket.envelope(), '"ok"')
+
+            async with asyncio.TaskGroup() as tasks:
+                tabs = [tasks.create_task(ack()) for _ in range(2)]
+                for _ in range(4):
+                    tasks.create_task(publish())
+                for number, port in enumerate(ports):
+                    processes[number].process.send_signal(signal.SIGTERM)
+                    assert await asyncio.to_thread(processes[number].process.wait, PATIENCE) == 0
+                    process = await asyncio.to_thread(start, port)
+                    while "POST /publish" not in process.log:  # so nginx knows that it is back
+                        await asyncio.sleep(0.02)
+                done.set()
+                for tab in tabs:
+                    tab.cancel()
+    assert len(answers) > 200

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_SEND_BUFFER = 16 * 1024 * 1024  # bytes
 DRAIN_TIME = 2.0  # seconds
+LOOK = 0.05  # seconds between two looks at whether connections have ended
 DRAIN_TIMEOUT = 10.0  # seconds; a publish takes 5 at the most
 
 daphne.HTTPFactory, daphne.WebSocketFactory = HTTPFactory, WebSocketFactory  # which its `run` makes
@@ -69,6 +70,9 @@ class Server(daphne.Server):
     async def _drain(self) -> None:
         """Take nothing new, let requests finish and sockets close, and end what is left."""
         self.draining = True
+        # A proxy may be sending a request on a connection that it has kept: such a one is closed by us behind its next
+        # answer, or when time is up, never as soon as it is idle.
+        end = asyncio.get_running_loop().time() + self.drain_time
         logger.info("stopping: %d connections", len(self.connections))
         for port in self.ports:
             port.stopListening()
@@ -80,12 +84,18 @@ class Server(daphne.Server):
                         protocol.end(CloseCode.RESTARTING)
                 while running := self._running():
                     await asyncio.wait(running)
+                while asyncio.get_running_loop().time() < end and self._http_connections():  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK)
         except TimeoutError:
             running = self._running()
             logger.warning("%d connections did not end in time", len(running))
             for application in running:
                 application.cancel()
             await asyncio.wait(running)
+
+    def _http_connections(self) -> int:
+        readers = daphne.reactor.getReaders()
+        return sum(hasattr(getattr(reader, "protocol", None), "requestFactory") for reader in readers)
 
     def _running(self) -> list[asyncio.Future[Any]]:
         found: Iterable[Any] = (details.get("application_instance") for details in self.connections.values())
