@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis
+from channels.layers import channel_layers
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -26,20 +27,24 @@ if TYPE_CHECKING:
     from .models import Secret
 
 LEAST: dict[str, float] = {"MAX_USER_LENGTH": 300, "SECRETS_POLL": 0.05, "TOKEN_LIFETIME": 1}
-MOST: dict[str, float] = {"MAX_JSON_DEPTH": DEEPEST}
+MOST: dict[str, float] = {
+    "MAX_JSON_DEPTH": DEEPEST,
+    **dict.fromkeys(("ACK_TIMEOUT", "REPORT_TIMEOUT", "SETTLE_TIME", "SECRETS_POLL"), 86_400),  # a day; timers end
+}
 
 MIN_KEY_LENGTH = 32  # characters; as random as what the hint makes, it is more than Fernet's 128 bits
 MAKE_A_KEY = 'Make one: python -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 RUNSERVERS = ("realtime", "daphne", "django.contrib.staticfiles")  # the first that is installed has the command
 IN_ONE_PROCESS = ("realtime.layers.LocalChannelLayer", "channels.layers.InMemoryChannelLayer")
+LOCAL_LAYER = '{"BACKEND": "realtime.layers.LocalChannelLayer"}'
 CORE_LAYER = "channels_redis.core.RedisChannelLayer"
 
 
 @register
 def check_settings(**_: Any) -> list[CheckMessage]:
     """E001 to E004: REALTIME itself, its keys, the types and the ranges of its values. E005 and E008: keys too short.
-    E009: USER_ID names no function. E010: SESSION_AUTH without sessions.
+    E009: USER_ID names no function. E010: SESSION_AUTH without sessions. E012: an origin that is none.
     """
     if not isinstance(getattr(settings, "REALTIME", {}), dict):
         return [Error("REALTIME is not a dict.", hint='REALTIME = {"JWT_SECRET": "…"}', id="realtime.E001")]
@@ -85,10 +90,14 @@ def _check_keys() -> list[CheckMessage]:
 def _check_users() -> list[CheckMessage]:
     found: list[CheckMessage] = []
     try:
-        import_string(conf.USER_ID)
+        if not callable(import_string(conf.USER_ID)):
+            raise ImportError(f"{conf.USER_ID} can't be called")
     except ImportError as error:
         hint = f'REALTIME["USER_ID"] = "{Settings.USER_ID}"'
         found.append(Error(f"REALTIME['USER_ID'] names no function: {error}.", hint=hint, id="realtime.E009"))
+    if wrong := [origin for origin in conf.ALLOWED_ORIGINS if "://" not in origin]:
+        problem = f"REALTIME['ALLOWED_ORIGINS'] holds {wrong[0]!r}, which is no origin."
+        found.append(Error(problem, hint=f'"https://{wrong[0]}"', id="realtime.E012"))
     if conf.SESSION_AUTH and not apps.is_installed("django.contrib.sessions"):
         hint = 'INSTALLED_APPS += ["django.contrib.sessions"]'
         found.append(Error("REALTIME['SESSION_AUTH'] needs Django's sessions.", hint=hint, id="realtime.E010"))
@@ -97,13 +106,23 @@ def _check_users() -> list[CheckMessage]:
 
 @register
 def check_layers(**_: Any) -> list[CheckMessage]:
-    """E006: no channel layer. W001: one that ends at the process. W003: one that redis-py 8 breaks."""
+    """E006: no channel layer. E011: one that can't be made. W001: one that ends at the process. W003: one that redis-py
+    8 breaks.
+    """
     given = getattr(settings, "CHANNEL_LAYERS", {})
     layers = {alias: layer for alias, layer in (given or {}).items() if isinstance(layer, dict)}
     found = [_idle_sockets_die(alias) for alias, layer in layers.items() if _loses_its_connection(layer)]
-    alias = str(_given().get("CHANNEL_LAYER", Settings.CHANNEL_LAYER))
+    alias = _given().get("CHANNEL_LAYER", Settings.CHANNEL_LAYER)
+    if not isinstance(alias, str):
+        return found  # E003
     if alias not in layers:
         return [_no_layer(alias, any_at_all=bool(layers)), *found]
+    try:
+        channel_layers.make_backend(alias)
+    except Exception as error:  # whatever a backend makes of its CONFIG
+        problem = f"CHANNEL_LAYERS[{alias!r}] can't be made: {error!r}."
+        hint = f'CHANNEL_LAYERS["{alias}"] = {LOCAL_LAYER}'
+        return [Error(problem, hint=hint, id="realtime.E011"), *found]
     processes = os.environ.get("WEB_CONCURRENCY", "1")
     if layers[alias].get("BACKEND") in IN_ONE_PROCESS and (not settings.DEBUG or processes not in ("", "1")):
         found.append(_ends_at_the_process(alias))
@@ -111,10 +130,11 @@ def check_layers(**_: Any) -> list[CheckMessage]:
 
 
 def _no_layer(alias: str, any_at_all: bool) -> CheckMessage:
-    layer = '{"BACKEND": "realtime.layers.LocalChannelLayer"}'
     return Error(
         f"CHANNEL_LAYERS has no {alias!r}, which realtime is to use.",
-        hint=f'CHANNEL_LAYERS["{alias}"] = {layer}' if any_at_all else f'CHANNEL_LAYERS = {{"{alias}": {layer}}}',
+        hint=f'CHANNEL_LAYERS["{alias}"] = {LOCAL_LAYER}'
+        if any_at_all
+        else f'CHANNEL_LAYERS = {{"{alias}": {LOCAL_LAYER}}}',
         id="realtime.E006",
     )
 

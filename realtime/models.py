@@ -42,6 +42,12 @@ def check_kid(kid: str) -> None:
         raise ValidationError(_("A key id has no blanks and only characters that can be printed."), "unprintable")
 
 
+def check_name(name: str) -> None:
+    """Raise ValidationError for a name that a terminal would not print as it is, or that says nothing."""
+    if not name.strip() or not name.isprintable():
+        raise ValidationError(_("A name is not blank and has only characters that can be printed."), "unprintable")
+
+
 def check_moment(moment: datetime) -> None:
     """Raise ValidationError for a time that some database or some time zone can't hold."""
     zone = UTC if timezone.is_aware(moment) else None
@@ -76,7 +82,12 @@ class SecretQuerySet(models.QuerySet["Secret"]):
 class Secret(models.Model):
     """A secret that tokens are signed with (HS256). Its text is encrypted and shown once, when it is made."""
 
-    name = models.CharField(_("name"), max_length=100, help_text=_("Who signs with it: “chat backend”, “browsers”."))
+    name = models.CharField(
+        _("name"),
+        max_length=100,
+        validators=[check_name],
+        help_text=_("Who signs with it: “chat backend”, “browsers”."),
+    )
     kid = models.CharField(
         _("key id"),
         max_length=64,

@@ -24,6 +24,7 @@ from .secretstore import store
 logger = logging.getLogger(__name__)
 
 LOOK = 0.02  # seconds between two looks at whether sockets have acked, when the server stops
+SLOWEST = 0.01  # seconds between two sockets that are closed, when they are few
 PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 
 
@@ -150,23 +151,31 @@ class Sockets:
             post(self.layer, self._settle(socket, envelope_id), events.gone(self.channel, socket.number))
 
     async def drain(self, seconds: float) -> None:
-        """Close all sockets, spread over so many seconds, since all of them connect again; those that still have to ack
-        something as late as can be.
+        """Close all sockets, a hundred a second or spread over so many seconds, since all of them connect again; those
+        that still have to ack something when they have, or when no publisher waits any longer.
         """
         self.draining = True
         loop = asyncio.get_running_loop()
         begin, all_of_them = loop.time(), [socket for user in self.users.values() for socket in user.sockets.values()]
+        pause = min(seconds / len(all_of_them), SLOWEST) if all_of_them else 0
         busy = []
         for number, socket in enumerate(all_of_them):
-            await asyncio.sleep(begin + seconds * number / len(all_of_them) - loop.time())
+            await asyncio.sleep(begin + pause * number - loop.time())
             if socket.awaited:
                 busy.append(socket)
             else:
-                await socket.cut_off(CloseCode.RESTARTING)
-        while any(socket.awaited for socket in busy) and loop.time() < begin + seconds:  # noqa: ASYNC110  (no hot path)
+                await self._restart(socket)
+        end = loop.time() + conf.ACK_TIMEOUT
+        while any(socket.awaited for socket in busy) and loop.time() < end:  # noqa: ASYNC110  (no hot path)
             await asyncio.sleep(LOOK)
         for socket in busy:
+            await self._restart(socket)
+
+    async def _restart(self, socket: Socket) -> None:
+        try:
             await socket.cut_off(CloseCode.RESTARTING)
+        except Exception:  # of one must not keep the others from being told
+            logger.exception("socket=%d could not be closed", socket.number)
 
     async def _start(self) -> None:
         async with self._starting:

@@ -21,10 +21,23 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import realtime
 from realtime.server.accesslog import without_tokens
 
-from .clients import NOBODY, PATIENCE, Service, Socket, answered, arrival, service_of, token, with_query
+from .clients import (
+    NOBODY,
+    PATIENCE,
+    Service,
+    Socket,
+    answered,
+    arrival,
+    bearer,
+    open_stream,
+    service_of,
+    token,
+    with_query,
+)
 from .servers import ROOT, Server, environment, free_port, realtime_server
 
 MB = 1024 * 1024
+JWT = token("ann")
 QUICK: dict[str, Any] = {"close_timeout": 0.1}  # of a client whose goodbye can't be answered
 
 
@@ -93,6 +106,11 @@ async def test_no_log_line_holds_a_token() -> None:
         ("/?a=1&token=a.b.c&token=d&b=2", "/?a=1&token=…&token=…&b=2"),
         ("/?%74%6fken=a", "/?%74%6fken=…"),
         ("/?a=token=b&tokens=c", "/?a=token=b&tokens=c"),
+        ("/a&b?token=a.b.c", "/a&b?token=…"),
+        ("/?Token=a;token=b", "/?Token=…;token=…"),
+        (f"/publish/token={JWT}", "/publish/token=…"),
+        (f"/publish%3Ftoken={JWT}", "/publish%3Ftoken=…"),
+        ("/static/jquery-3.6.0.min.js?v=1.2.3", "/static/jquery-3.6.0.min.js?v=1.2.3"),
     ],
 )
 def test_tokens_are_cut_out_of_a_target(target: str, logged: str) -> None:
@@ -130,13 +148,81 @@ async def test_a_stop_closes_sockets_for_a_restart_and_lets_publishes_finish() -
         assert "Traceback" not in server.log
 
 
-async def test_a_stop_does_not_wait_for_ever_for_who_never_answers() -> None:
+async def test_a_client_that_is_closing_already_does_not_spoil_a_stop() -> None:
+    """It has said goodbye, and has not read what it was sent before: it can't be told anything."""
+    user, payload = str(uuid4()), json.dumps("x" * 3 * MB)
+    settings = {"REALTIME_ACK_TIMEOUT": "2", "REALTIME_METRICS": "true"}
+    async with serving("--drain-timeout", "3", **settings) as (service, server), AsyncExitStack() as stack:
+        reading = [await stack.enter_async_context(service.connect(f"reader-{n}")) for n in range(3)]
+        closing = await stack.enter_async_context(service.connect(user, {"type": "t"}, **QUICK))
+        closing.connection.transport.pause_reading()
+        publishes = [service.begin(user, "t", payload) for _ in range(4)]
+        async with asyncio.timeout(PATIENCE):
+            while "realtime_publishes_under_way 4.0" not in (await service.request("GET", "/metrics")).text:
+                await asyncio.sleep(0.02)
+        closing.connection.transport.write(b"\x88\x82\0\0\0\0\x03\xe8")
+        await service.publish("nobody")
+        server.process.send_signal(signal.SIGTERM)
+        assert [await closed(socket) for socket in reading] == [(1012, "")] * 3
+        assert {await publish for publish in publishes} == {answered(1)}
+        assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+        assert "Traceback" not in server.log
+
+
+async def test_a_large_answer_is_sent_whole_before_the_server_stops() -> None:
+    """The publisher reads slowly, and the ack it waits for came during the stop."""
+    async with serving() as (service, server), service.connect("ann", {"type": "t"}) as socket:
+        body = json.dumps({"userId": "ann", "type": "t"})
+        reader, writer = await open_stream(server)
+        head = f"POST /publish HTTP/1.1\r\nHost: x\r\n{bearer(token('ann'))}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        envelope = await socket.envelope()
+        server.process.send_signal(signal.SIGTERM)
+        result = json.dumps("x" * 900_000)
+        await socket.ack(envelope, result)
+        assert await closed(socket) == (1012, "")
+        async with asyncio.timeout(PATIENCE):
+            while "acks=1" not in server.log:
+                await asyncio.sleep(0.02)
+            assert (await reader.read()).endswith(answered(1, result).encode())
+        writer.close()
+        assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+
+
+async def test_a_handshake_that_comes_during_a_stop_is_refused() -> None:
+    async with serving("--drain-timeout", "3") as (service, server), service.connect("ann", {"type": "t"}) as socket:
+        publish = service.begin("ann", "t")
+        envelope = await socket.envelope()
+        reader, writer = await open_stream(server)
+        await service.publish("nobody")  # so the connection before it has been taken
+        server.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            while "stopping" not in server.log:
+                await asyncio.sleep(0.02)
+        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        upgrade = f"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}"
+        writer.write(f"{upgrade}{bearer(token('bob'))}\r\n\r\n".encode())
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+        await socket.ack(envelope)
+        assert await publish == answered(1, "null")
+        assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+
+
+@pytest.mark.parametrize("line", ["Sec-WebSocket-Protocol: \xe9", "X-Forwarded-For: \xff"])
+async def test_a_header_that_is_not_ascii_is_a_bad_request_and_no_traceback(line: str) -> None:
+    async with serving("--proxy-headers") as (service, server):
+        for door in ("socket", "publish"):
+            assert await service.status(door, bearer(token("ann")), line) == 400
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("path", ["/stuck", "/stubborn"])
+async def test_a_stop_does_not_wait_for_ever_for_who_never_answers(path: str) -> None:
     arguments = ("--drain-time", "0.1", "--drain-timeout", "0.2")
-    async with serving(*arguments, REALTIME_ACK_TIMEOUT="60", application="tests.sites.stuck:application") as (
-        service,
-        server,
-    ):
-        async with service.connect("ann", path="/stuck"):
+    async with serving(*arguments, application="tests.sites.stuck:application") as (service, server):
+        async with service.connect("ann", path=path):
             server.process.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
         assert "did not end in time" in server.log
@@ -161,6 +247,33 @@ async def test_a_client_that_stops_reading_is_cut_off_and_holds_up_nobody() -> N
         assert "reads too slowly" in server.log
         assert "Traceback" not in server.log
         assert grown < 40 * MB
+
+
+async def test_what_is_not_ascii_is_read_on_and_on() -> None:
+    """More of it than waits at once, in bytes and in characters."""
+    async with serving() as (service, _), service.connect("ann") as socket:
+        for _ in range(30):
+            await socket.say(type="ack", envelopeId="x", result="日" * 20_000)
+            await socket.send(
+                json.dumps({"type": "ack", "envelopeId": "x", "result": "日" * 20_000}, ensure_ascii=False)
+            )
+            await socket.settle()
+
+
+async def test_many_clients_that_stop_reading_leave_no_memory_behind() -> None:
+    user, payload = str(uuid4()), json.dumps("x" * 3 * MB)
+    async with serving("--max-send-buffer", str(4 * MB), REALTIME_ACK_TIMEOUT="30") as (service, server):
+        held = []
+        for number in range(1, 9):
+            async with service.connect(user, {"type": "t"}, **QUICK) as slow:
+                slow.connection.transport.pause_reading()
+                publishes = []
+                while server.log.count("reads too slowly") < number:
+                    publishes.append(service.begin(user, "t", payload))
+                    await asyncio.sleep(0.05)
+                await asyncio.gather(*publishes)
+            held.append(psutil.Process(server.process.pid).memory_info().rss)
+        assert held[-1] - held[2] < 60 * MB, held  # five times 16 MB and more, if it stayed
 
 
 async def test_what_is_said_to_a_busy_handler_does_not_pile_up() -> None:

@@ -23,7 +23,10 @@ class Migration(migrations.Migration):
                 (
                     "name",
                     models.CharField(
-                        help_text="Who signs with it: “chat backend”, “browsers”.", max_length=100, verbose_name="name"
+                        help_text="Who signs with it: “chat backend”, “browsers”.",
+                        max_length=100,
+                        validators=[realtime.models.check_name],
+                        verbose_name="name",
                     ),
                 ),
                 (

@@ -8,17 +8,19 @@ from urllib.parse import unquote_plus
 
 from daphne.access import AccessLogGenerator
 
-_parameter = re.compile(r"([?&])([^=&]*)=[^&]*")
+_parameter = re.compile(r"([?&;])([^=&;]*)=[^&;]*")
+_jwt = re.compile(r"[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}")
 
 
 def without_tokens(target: str) -> str:
-    """A path and query in which every `token`, however its name is escaped, is cut out."""
-    return _parameter.sub(_cut, target)
+    """A path and query in which every `token`, however its name is escaped, is cut out, and all that looks like one."""
+    path, mark, query = target.partition("?")
+    return _jwt.sub("…", path + _parameter.sub(_cut, mark + query))
 
 
 def _cut(parameter: re.Match[str]) -> str:
     separator, name = parameter.groups()
-    return f"{separator}{name}=…" if unquote_plus(name) == "token" else parameter[0]
+    return f"{separator}{name}=…" if unquote_plus(name).lower() == "token" else parameter[0]
 
 
 class AccessLog(AccessLogGenerator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,12 @@ from .accesslog import AccessLog
 daphne.AccessLogGenerator = AccessLog
 
 
+def amount(text: str) -> float:
+    if not 0 <= (found := float(text)) < math.inf:
+        raise ValueError
+    return found
+
+
 class CommandLine(daphne.CommandLineInterface):
     description = "HopeFlow Realtime's server: Daphne, extended for sockets that stay open for long"
     server_class = server.Server
@@ -29,12 +36,12 @@ class CommandLine(daphne.CommandLineInterface):
         super().__init__()
         self.parser.prog = "python -m realtime.server"
         self.parser.set_defaults(websocket_timeout=-1)
-        for name, kind, default, help in (
-            ("max-send-buffer", int, server.MAX_SEND_BUFFER, "Bytes that may wait for a client that reads too slowly."),
-            ("drain-time", float, server.DRAIN_TIME, "Seconds over which sockets are closed when the server stops."),
-            ("drain-timeout", float, server.DRAIN_TIMEOUT, "Seconds that requests under way are given then."),
+        for name, default, help in (
+            ("max-send-buffer", server.MAX_SEND_BUFFER, "Bytes that may wait for a client that reads too slowly."),
+            ("drain-time", server.DRAIN_TIME, "Seconds over which sockets are closed when the server stops."),
+            ("drain-timeout", server.DRAIN_TIMEOUT, "Seconds beyond that which requests under way are given then."),
         ):
-            self.parser.add_argument(f"--{name}", type=kind, default=default, help=f"{help} Default: {default}")
+            self.parser.add_argument(f"--{name}", type=amount, default=default, help=f"{help} Default: {default}")
 
     def run(self, args: list[str]) -> Any:
         options = self.parser.parse_args(args)

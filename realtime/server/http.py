@@ -17,6 +17,21 @@ class WebRequest(DaphneWebRequest):
         self._parsePOSTFormSubmission = False
         super().requestReceived(*request)
 
+    def process(self) -> Any:
+        # Daphne decodes these as ASCII, and answers what is none with a traceback in the log.
+        names = [b"sec-websocket-protocol", *map(str.encode, filter(None, self._proxy_headers()))]
+        if all(value.isascii() for name in names for value in self.requestHeaders.getRawHeaders(name, [])):
+            return super().process()
+        return self.basic_error(400, b"Bad Request", "Invalid header value")
+
+    def _proxy_headers(self) -> tuple[str | None, ...]:
+        server = self.server
+        return (
+            server.proxy_forwarded_address_header,
+            server.proxy_forwarded_port_header,
+            server.proxy_forwarded_proto_header,
+        )
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         super().handle_reply(message)
         if message["type"] == "http.response.start" and self.server.draining and self.channel is not None:

@@ -20,10 +20,9 @@ logger = logging.getLogger(__name__)
 
 MAX_SEND_BUFFER = 16 * 1024 * 1024  # bytes
 DRAIN_TIME = 2.0  # seconds
-LOOK = 0.05  # seconds between two looks at whether connections have ended
 DRAIN_TIMEOUT = 10.0  # seconds; a publish takes 5 at the most
-
-daphne.HTTPFactory, daphne.WebSocketFactory = HTTPFactory, WebSocketFactory  # which its `run` makes
+LAST_MOMENT = 1.0  # seconds that what is left is given to end when it is cancelled
+LOOK = 0.05  # seconds between two looks at whether connections have ended
 
 
 class Server(daphne.Server):
@@ -40,6 +39,15 @@ class Server(daphne.Server):
         self.ports: list[Any] = []
         self.draining = False
 
+    def run(self) -> None:
+        # Daphne's `run` makes its factories by these names. Other servers of the process keep theirs.
+        theirs = daphne.HTTPFactory, daphne.WebSocketFactory
+        daphne.HTTPFactory, daphne.WebSocketFactory = HTTPFactory, WebSocketFactory
+        try:
+            super().run()
+        finally:
+            daphne.HTTPFactory, daphne.WebSocketFactory = theirs
+
     def listen_success(self, port: Any) -> None:
         self.ports.append(port)
         super().listen_success(port)
@@ -48,7 +56,7 @@ class Server(daphne.Server):
         if not isinstance(protocol, WebSocketProtocol):
             return super().create_application(protocol, scope)
         scope["asgi"] = {"version": "3.0"}
-        scope["scheme"] = "wss" if getattr(protocol, "client_scheme", "") == "https" else "ws"
+        scope["scheme"] = protocol.scheme
         scope["extensions"] = {"websocket.http.response": {}}
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
@@ -65,38 +73,46 @@ class Server(daphne.Server):
 
     def kill_all_applications(self) -> Any:
         """Twisted waits for this before it stops."""
-        return Deferred.fromFuture(asyncio.ensure_future(self._drain()))
+        return Deferred.fromFuture(asyncio.ensure_future(self._stop()))
 
-    async def _drain(self) -> None:
+    async def _stop(self) -> None:
         """Take nothing new, let requests finish and sockets close, and end what is left."""
         self.draining = True
-        # A proxy may be sending a request on a connection that it has kept: such a one is closed by us behind its next
-        # answer, or when time is up, never as soon as it is idle.
-        end = asyncio.get_running_loop().time() + self.drain_time
         logger.info("stopping: %d connections", len(self.connections))
         for port in self.ports:
             port.stopListening()
         try:
             async with asyncio.timeout(self.drain_time + self.drain_timeout):
-                await sockets().drain(self.drain_time)
-                for protocol in list(self.connections):
-                    if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
-                        protocol.end(CloseCode.RESTARTING)
-                while running := self._running():
-                    await asyncio.wait(running)
-                while asyncio.get_running_loop().time() < end and self._http_connections():  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK)
+                await self._drain()
         except TimeoutError:
-            running = self._running()
-            logger.warning("%d connections did not end in time", len(running))
-            for application in running:
-                application.cancel()
-            await asyncio.wait(running)
+            logger.warning("%d connections did not end in time", len(self._running()))
+        except Exception:
+            logger.exception("connections could not be ended in good order")
+        for application in (running := self._running()):
+            application.cancel()
+        if running:
+            await asyncio.wait(running, timeout=LAST_MOMENT)
 
-    def _http_connections(self) -> int:
-        readers = daphne.reactor.getReaders()
-        return sum(hasattr(getattr(reader, "protocol", None), "requestFactory") for reader in readers)
+    async def _drain(self) -> None:
+        # A proxy may be sending a request on a connection that it has kept: such a one is closed by us behind its next
+        # answer, or when time is up, never as soon as it is idle.
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.drain_time
+        await sockets().drain(self.drain_time)
+        for protocol in list(self.connections):
+            if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
+                protocol.end(CloseCode.RESTARTING)
+        while running := self._running():
+            await asyncio.wait(running)
+        reactor = daphne.reactor
+        while _http(reactor.getWriters()) or (loop.time() < end and _http(reactor.getReaders())):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK)
 
     def _running(self) -> list[asyncio.Future[Any]]:
         found: Iterable[Any] = (details.get("application_instance") for details in self.connections.values())
         return [application for application in found if application is not None and not application.done()]
+
+
+def _http(connections: Iterable[Any]) -> list[Any]:
+    """Those of them that speak HTTP."""
+    return [one for one in connections if hasattr(getattr(one, "protocol", None), "requestFactory")]

@@ -5,12 +5,16 @@ reason, and a bound on what waits in either direction.
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from http import HTTPStatus
 from typing import Any
 
+from autobahn.util import encode_truncate
+from autobahn.websocket.types import ConnectionDeny
 from daphne.ws_protocol import WebSocketFactory as DaphneWebSocketFactory
 from daphne.ws_protocol import WebSocketProtocol as DaphneWebSocketProtocol
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from zope.interface import implementer
 
 from ..protocol import CloseCode
@@ -19,22 +23,87 @@ logger = logging.getLogger(__name__)
 
 UNREAD = 256 * 1024  # bytes that wait for a handler which is busy, until the socket is read no further
 OVERHEAD = 512  # bytes that a message costs beside what it says
+LONGEST_REASON = 123  # bytes (RFC 6455, section 5.5)
+
+
+class Inbox:
+    """How much of what the client said waits for the application."""
+
+    def __init__(self) -> None:
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._bytes > UNREAD
+
+    def put(self, size: int) -> None:
+        self._sizes.append(size + OVERHEAD)
+        self._bytes += size + OVERHEAD
+
+    def take(self) -> None:
+        self._bytes -= self._sizes.popleft()
 
 
 @implementer(IPushProducer)
+class Outbox:
+    """How much has been written for a client since it last kept up, as the transport tells."""
+
+    def __init__(self) -> None:
+        self._bytes: int | None = None  # None: it keeps up
+
+    def put(self, size: int) -> int:
+        """Returns how much waits, at most."""
+        if self._bytes is None:
+            return 0
+        self._bytes += size
+        return self._bytes
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full. It says so again with each write."""
+        self._bytes = self._bytes or 0
+
+    def resumeProducing(self) -> None:
+        """It is empty."""
+        self._bytes = None
+
+    def stopProducing(self) -> None:
+        """The client is gone."""
+
+
 class WebSocketProtocol(DaphneWebSocketProtocol):
     """A socket."""
 
     _refusal: dict[str, Any] | None = None  # the answer to a handshake that the application refuses
     _refused_body = b""
-    _unsent: int | None = None  # bytes written while the client reads too slowly; None: it keeps up
-    _unread = 0
-    _is_paused = False
+    _is_paused = False  # nothing more is read from the client
+    autoPingTimeoutCall: Any  # autobahn's
 
     def makeConnection(self, transport: Any) -> None:
+        self._inbox, self._outbox = Inbox(), Outbox()
         super().makeConnection(transport)
         transport.unregisterProducer()  # the HTTP channel that the socket began in
-        transport.registerProducer(self, True)
+        transport.registerProducer(self._outbox, True)
+
+    def onConnect(self, request: Any) -> Any:
+        if self.factory.server_class.draining:
+            raise ConnectionDeny(503, "Service Unavailable")  # type: ignore[no-untyped-call]
+        return super().onConnect(request)
+
+    def onOpen(self) -> None:
+        super().onOpen()
+        if self.server.draining:  # its handshake was under way
+            self.end(CloseCode.RESTARTING)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        super().connectionLost(reason)
+        # What a client has not read hangs in cycles of references, and they are collected rarely.
+        self.transport.dataBuffer, self.transport._tempDataBuffer, self.transport._tempDataLen = b"", [], 0
+
+    @property
+    def scheme(self) -> str:
+        forwarded = getattr(self, "client_scheme", "").partition(",")[0].strip().lower()
+        return "wss" if forwarded == "https" or ISSLTransport.providedBy(self.transport) else "ws"
 
     # What the application says
 
@@ -46,7 +115,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             self._refused_body += message.get("body", b"")
             if not message.get("more_body", False):
                 self.serverReject()
-        elif kind == "websocket.close" and self.state == self.STATE_OPEN:
+        elif kind == "websocket.close" and self.state != self.STATE_CONNECTING:
             self.end(message.get("code") or 1000, message.get("reason") or "")
         else:
             super().handle_reply(message)
@@ -58,18 +127,23 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         if self.state != self.STATE_OPEN:
             return
         payload = content if binary else content.encode()
-        if self._unsent is not None:
-            self._unsent += len(payload)
-            if self._unsent > self.server.max_send_buffer:
-                logger.info("cut off client=%s: it reads too slowly", self.client_addr)
-                self.end(CloseCode.TOO_SLOW, "reads too slowly")
-                self._forget_application(CloseCode.TOO_SLOW)
-                return
-        self.sendFrame(opcode=2 if binary else 1, payload=payload)
+        if self._outbox.put(len(payload)) > self.server.max_send_buffer:
+            logger.info("cut off client=%s: it reads too slowly", self.client_addr)
+            self.end(CloseCode.TOO_SLOW, "reads too slowly")
+            # Now, not when the client has noticed: nobody must wait for it until then.
+            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.TOO_SLOW)})
+            self.muted = True
+        else:
+            self.sendFrame(opcode=2 if binary else 1, payload=payload)
+
+    def serverClose(self, code: int | None = None) -> None:
+        self.end(code or 1000)
 
     def end(self, code: int, reason: str = "") -> None:
-        """Close with any code and reason. (Daphne sends no reason, and autobahn no code that it thinks is not ours.)"""
-        self.sendCloseFrame(code=int(code), reasonUtf8=reason.encode()[:123] or None, isReply=False)
+        """Close with any code and reason, unless it closes already. (Daphne sends no reason, and autobahn no code that
+        it thinks is not ours.)
+        """
+        self.sendCloseFrame(code=int(code), reasonUtf8=encode_truncate(reason, LONGEST_REASON) or None, isReply=False)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """The answer to a refused handshake, as the application has put it."""
@@ -86,36 +160,30 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if not self.muted:
-            self._unread += len(payload) + OVERHEAD
-            if self._unread > UNREAD and not self._is_paused:
-                self._is_paused = True
-                self.transport.pauseProducing()
+            self._inbox.put(len(payload))
+            if self._inbox.is_full and not self._is_paused:
+                self._pause()
         super().onMessage(payload, isBinary)
 
     def received(self, message: dict[str, Any]) -> None:
         """The application has taken a message: there is room for another."""
         if message["type"] == "websocket.receive":
-            self._unread -= len(message.get("text") or message.get("bytes") or "") + OVERHEAD
-            if self._is_paused and self._unread <= UNREAD:
+            self._inbox.take()
+            if self._is_paused and not self._inbox.is_full:
                 self._is_paused = False
                 self.transport.resumeProducing()
 
-    # What the transport says: its buffer is full, it is empty again, it is gone
+    def check_timeouts(self) -> None:
+        if self._is_paused:
+            self.last_ping = time.time()
+        super().check_timeouts()
 
-    def pauseProducing(self) -> None:  # said again with each write
-        if self._unsent is None:
-            self._unsent = 0
-
-    def resumeProducing(self) -> None:
-        self._unsent = None
-
-    def stopProducing(self) -> None:
-        pass
-
-    def _forget_application(self, code: int) -> None:
-        """Tell the application now that the socket is gone: nobody must wait until the client has noticed."""
-        self.application_queue.put_nowait({"type": "websocket.disconnect", "code": int(code)})
-        self.muted = True
+    def _pause(self) -> None:
+        self._is_paused = True
+        self.transport.pauseProducing()
+        if self.autoPingTimeoutCall is not None:  # the pong may have come, but it is not read
+            self.autoPingTimeoutCall.cancel()
+            self.autoPingTimeoutCall = None
 
 
 class WebSocketFactory(DaphneWebSocketFactory):

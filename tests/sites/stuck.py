@@ -1,14 +1,21 @@
-"""ASGI application: accepts a socket at `/stuck` and never reads what it says; all else is the site."""
+"""ASGI application: accepts a socket at `/stuck` and never reads what it says, nor at `/stubborn`, where it does not
+let itself be cancelled either; all else is the site.
+"""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from hopeflow_site.asgi import application as site
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "websocket" and scope["path"] == "/stuck":
-        await send({"type": "websocket.accept"})
-        await asyncio.Event().wait()
-    else:
+    if scope["type"] != "websocket" or scope["path"] not in ("/stuck", "/stubborn"):
         await site(scope, receive, send)
+        return
+    await send({"type": "websocket.accept"})
+    while True:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if scope["path"] == "/stuck":
+            raise asyncio.CancelledError

@@ -38,6 +38,9 @@ GOOD = {"JWT_SECRET": SECRET}
         ({**GOOD, "ENCRYPTION_KEYS": ["x" * 32]}, [], ""),
         ({**GOOD, "USER_ID": "realtime.users.nobody"}, ["realtime.E009"], "names no function"),
         ({**GOOD, "USER_ID": ""}, ["realtime.E009"], "names no function"),
+        ({**GOOD, "USER_ID": "json.decoder"}, ["realtime.E009"], "can't be called"),
+        ({**GOOD, "ALLOWED_ORIGINS": ["example.org"]}, ["realtime.E012"], '"https://example.org"'),
+        ({**GOOD, "ACK_TIMEOUT": float("inf")}, ["realtime.E004"], "at most 86400"),
         ({**GOOD, "SESSION_AUTH": True}, [], ""),
         ({}, [], ""),
         ({"JWT_SECRET": PEM}, ["realtime.E005"], "HS256"),
@@ -84,9 +87,12 @@ def core(*hosts: Any) -> dict[str, Any]:
         ({"default": core({"address": "redis://a", "socket_timeout": 9})}, "default", False, None, ["realtime.W003"]),
         ({"default": core({"address": "redis://a", "socket_timeout": None})}, "default", False, None, []),
         ({"chat": core()}, "default", True, None, ["realtime.E006", "realtime.W003"]),
-        ({"default": {**core(), "CONFIG": None}}, "default", True, None, ["realtime.W003"]),
+        ({"default": {**core(), "CONFIG": None}}, "default", True, None, ["realtime.E011", "realtime.W003"]),
         ({"default": "realtime.layers.LocalChannelLayer"}, "default", True, None, ["realtime.E006"]),
         (None, "default", True, None, ["realtime.E006"]),
+        ({"default": {}}, "default", True, None, ["realtime.E011"]),
+        ({"default": {"BACKEND": "realtime.layers.NoLayer"}}, "default", True, None, ["realtime.E011"]),
+        ({"default": {**OURS, "CONFIG": {"nope": 1}}}, "default", True, None, ["realtime.E011"]),
     ],
 )
 def test_a_channel_layer_that_is_missing_or_falls_short_is_found(

@@ -170,3 +170,12 @@ LONG_AGO, LATELY = timezone.now() - 40 * DAY, timezone.now() - DAY
 )
 def test_only_what_could_be_used_for_long_is_unused(fields: dict[str, Any], use: Use) -> None:
     assert seen(made(**fields)).use == use
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J"])
+def test_a_name_says_something_and_prints_as_it_is(name: str) -> None:
+    secret = Secret(name=name)
+    secret.generate()
+    with pytest.raises(ValidationError) as refused:
+        secret.full_clean()
+    assert list(refused.value.message_dict) == ["name"]
