@@ -86,7 +86,7 @@ async def test_a_receiver_that_fails_or_blocks_holds_up_nothing_but_receivers(se
             await service.deliver(socket, user, type)
         async with service.connect(user) as another:
             await another.settle()
-        assert len(lines_of(events)) == 2, "those behind the one that blocks wait for it"
+        assert len(await written(events, 2)) == 2, "those behind the one that blocks wait for it"
         events.with_suffix(".release").touch()
         seen = [event["signal"] for event in await written(events, 7)]
         assert seen == ["connected", *["delivered"] * 4, "connected", "disconnected"]
