@@ -38,13 +38,15 @@ _posting: set[asyncio.Task[None]] = set()
 
 
 def channel_layer() -> Any:
-    """The configured channel layer. Raises ImproperlyConfigured."""
+    """The configured channel layer; of ours on Redis the part of the running event loop, looked up here once and not in
+    each call. Raises ImproperlyConfigured.
+    """
     layer = get_channel_layer(conf.CHANNEL_LAYER)
     if layer is None:
         raise ImproperlyConfigured(
             f"CHANNEL_LAYERS has no {conf.CHANNEL_LAYER!r}, which REALTIME['CHANNEL_LAYER'] names"
         )
-    return layer
+    return getattr(layer, "of_loop", layer)
 
 
 async def ping(layer: Any) -> None:

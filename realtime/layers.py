@@ -12,7 +12,7 @@ import itertools
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -191,7 +191,7 @@ class RedisChannelLayer(BaseChannelLayer):
     @contextmanager
     def reply_channel(self) -> Iterator[tuple[str, Mailbox]]:
         """A channel for the answers to one message: its name, and what comes. It ends with the block."""
-        with self.of_loop.local.reply_channel() as opened:
+        with self.of_loop.reply_channel() as opened:
             yield opened
 
     async def send(self, channel: str, message: Message) -> None:
@@ -199,9 +199,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
         Raises ChannelFull for a channel of this process, LayerUnavailable, ValueError.
         """
-        _refuse_name(channel)
-        if sent := self.of_loop.post(channel, message):
-            await asyncio.shield(sent)  # others wait for it too
+        await self.of_loop.send(channel, message)
 
     def post(self, channel: str, message: Message) -> None:
         """`send` without waiting: what can't be sent is logged. Raises ChannelFull for a channel of this process."""
@@ -209,7 +207,7 @@ class RedisChannelLayer(BaseChannelLayer):
 
     async def receive(self, channel: str) -> Message:
         """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
-        return await self.of_loop.local.receive(channel)
+        return await self.of_loop.receive(channel)
 
     async def group_add(self, group: str, channel: str) -> None:
         """Returns when Redis has confirmed the subscription. Raises LayerUnavailable."""
@@ -252,9 +250,20 @@ class RedisLoopLayer:
         self._sending: asyncio.Task[None] | None = None
         self._listening = False
 
-    async def new_channel(self, prefix: str) -> str:
+    async def new_channel(self, prefix: str = "specific") -> str:
         await self._listen()
         return await self.local.new_channel(prefix)
+
+    def reply_channel(self) -> AbstractContextManager[tuple[str, Mailbox]]:
+        return self.local.reply_channel()
+
+    async def receive(self, channel: str) -> Message:
+        return await self.local.receive(channel)
+
+    async def send(self, channel: str, message: Message) -> None:
+        _refuse_name(channel)
+        if sent := self.post(channel, message):
+            await asyncio.shield(sent)  # others wait for it too
 
     def post(self, channel: str, message: Message) -> asyncio.Task[None] | None:
         """Hand a message over in this process; to another it leaves after this turn of the event loop.

@@ -8,7 +8,7 @@ from hopeflow_site.asgi import application as site
 from realtime.channellayer import channel_layer
 from realtime.envelopes import Envelope
 from realtime.http import Response
-from realtime.layers import Mailbox, RedisChannelLayer
+from realtime.layers import Mailbox, RedisLoopLayer
 from realtime.management.remote import compact
 from realtime.rollcall import RollCall
 from realtime.sockets import sockets
@@ -16,7 +16,7 @@ from realtime.sockets import sockets
 
 def counts() -> dict[str, int]:
     layer = channel_layer()
-    local = layer.of_loop.local if isinstance(layer, RedisChannelLayer) else layer
+    local = layer.local if isinstance(layer, RedisLoopLayer) else layer
     gc.collect()
     kinds = [type(thing) for thing in gc.get_objects()]
     return {
@@ -24,9 +24,9 @@ def counts() -> dict[str, int]:
         "awaited": len(sockets().awaited),
         "channels": len(local.channels),
         "groups": len(local.groups),
-        "outbox": len(layer.of_loop._outbox) if isinstance(layer, RedisChannelLayer) else 0,
-        "locks": len(layer.of_loop._locks) if isinstance(layer, RedisChannelLayer) else 0,
-        "subscribed": len(layer.of_loop._hosts[0]._subscribed) if isinstance(layer, RedisChannelLayer) else 0,
+        "outbox": len(layer._outbox) if isinstance(layer, RedisLoopLayer) else 0,
+        "locks": len(layer._locks) if isinstance(layer, RedisLoopLayer) else 0,
+        "subscribed": len(layer._hosts[0]._subscribed) if isinstance(layer, RedisLoopLayer) else 0,
         "tasks": len(asyncio.all_tasks()),
         "mailboxes": kinds.count(Mailbox),
         "roll calls": kinds.count(RollCall),
