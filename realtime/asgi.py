@@ -40,12 +40,16 @@ def application(product: Application, prefix: str | None = None) -> Application:
     # Django's own handler knows no sockets and raises, which would fill the log.
     other_socket = refuse if isinstance(product, ASGIHandler) else product
 
+    is_alive, is_ready, numbers = map(read_only, (alive, ready, exposition))
+
     def http(path: str) -> Application:
         if path == paths.publish:
             return fast_lane
-        if path == paths.metrics and conf.METRICS:
-            return read_only(exposition)
-        return {paths.alive: read_only(alive), paths.ready: read_only(ready)}.get(path, product)
+        if path == paths.alive:
+            return is_alive
+        if path == paths.ready:
+            return is_ready
+        return numbers if path == paths.metrics and conf.METRICS else product
 
     async def realtime(scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -101,9 +105,11 @@ def read_only(answer: Callable[[str | None], Awaitable[Response]]) -> Applicatio
     """Answer GET with what `answer` makes of the Authorization header."""
 
     async def lane(scope: Scope, receive: Receive, send: Send) -> None:
-        allowed = scope["method"] in ("GET", "HEAD")
-        refusal = Response.error(405, protocol.METHOD_NOT_ALLOWED, (("Allow", "GET, HEAD"),))
-        await (await answer(authorization(scope)) if allowed else refusal).send(send)
+        if scope["method"] in ("GET", "HEAD"):
+            response = await answer(authorization(scope))
+        else:
+            response = Response.error(405, protocol.METHOD_NOT_ALLOWED, (("Allow", "GET, HEAD"),))
+        await response.send(send)
 
     return lane
 

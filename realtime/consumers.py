@@ -21,7 +21,7 @@ from .filters import Filters
 from .http import RETRY_SOON, Response, authorization, header, query_string
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
-from .limits import Bucket
+from .limits import Bucket, TooMany
 from .origins import check_origin
 from .protocol import (
     FORBIDDEN,
@@ -39,7 +39,7 @@ from .protocol import (
 from .secretstore import store
 from .sessions import logged_in
 from .signals import courier, socket_connected, socket_disconnected
-from .sockets import TooManySockets, sockets
+from .sockets import sockets
 from .tokens import InvalidToken, Token, Undecided, find_token
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             logger.info("handshake refused: %s", error)
             forbidden = isinstance(error, Forbidden)
             await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
-        except TooManySockets as error:
+        except TooMany as error:
             logger.info("handshake refused user=%r: %s", self.user, error)
             refusal = (429, TOO_MANY_REQUESTS) if error.whose == "the user" else (503, UNAVAILABLE)
             await self._refuse(Response.error(*refusal, RETRY_SOON))

@@ -13,7 +13,7 @@ from . import events
 from .background import background, refuse_async_code
 from .channellayer import away_is_unavailable, channel_layer, reply_channel
 from .conf import conf
-from .protocol import CloseCode
+from .protocol import LONGEST_REASON, CloseCode
 from .users import User, auser_id, user_id
 
 logger = logging.getLogger(__name__)
@@ -84,8 +84,8 @@ def disconnect(user: User, code: int = CloseCode.DISCONNECTED, reason: str = "")
 async def _disconnect(user: str, code: int, reason: str) -> int:
     if code != 1000 and not 3000 <= code <= 4999:
         raise ValueError(f"{code} is no close code that an application may send: 1000 or 3000 to 4999")
-    if len(reason.encode()) > 123:
-        raise ValueError("a close reason has at most 123 bytes")
+    if len(reason.encode()) > LONGEST_REASON:
+        raise ValueError(f"a close reason has at most {LONGEST_REASON} bytes")
     group = events.group_name(user)
     return sum(closed for _, closed in await _ask(group, events.disconnect(group, int(code), reason)))
 

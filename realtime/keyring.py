@@ -39,30 +39,20 @@ class NoSecret(Exception):
     """There is no secret to sign with."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Key:
-    """A secret, what it may do, and when it is valid (seconds since the epoch)."""
+    """A secret, what it may do, and when it is valid (seconds since the epoch). Its use makes it no other."""
 
     secret: bytes = field(repr=False)
     kid: str | None = None  # None: the one in the settings
     grants: frozenset[Grant] = BOTH
     begins: float = -math.inf
     ends: float = math.inf
-    used: float = 0.0  # when it last verified a token; the one thing that changes
-    written: float = 0.0  # and when that was last written to the database
+    used: float = field(default=0.0, compare=False)  # when it last verified a token; the one thing that changes
+    written: float = field(default=0.0, compare=False)  # and when that was last written to the database
 
     def is_valid(self, now: float) -> bool:
         return self.begins <= now < self.ends
-
-    def is_same(self, other: Key) -> bool:
-        """Whether nothing about it has changed but its use."""
-        return (self.secret, self.kid, self.grants, self.begins, self.ends) == (
-            other.secret,
-            other.kid,
-            other.grants,
-            other.begins,
-            other.ends,
-        )
 
 
 class Keyring:
@@ -122,9 +112,7 @@ class Keyring:
 
     def is_same(self, keys: list[Key], unusable: Iterable[str]) -> bool:
         """Whether a keyring of these would be the same as this one."""
-        mine = list(self.keys.values())
-        same = len(mine) == len(keys) and all(map(Key.is_same, mine, keys))
-        return same and self.unusable == frozenset(unusable)
+        return list(self.keys.values()) == keys and self.unusable == frozenset(unusable)
 
     def _decode(self, token: str, now: float, max_user_length: int) -> tuple[Token, Key]:
         kid = claimed_kid(token)

@@ -188,11 +188,9 @@ class RedisChannelLayer(BaseChannelLayer):
     async def new_channel(self, prefix: str = "specific") -> str:
         return await self.of_loop.new_channel(prefix)
 
-    @contextmanager
-    def reply_channel(self) -> Iterator[tuple[str, Mailbox]]:
+    def reply_channel(self) -> AbstractContextManager[tuple[str, Mailbox]]:
         """A channel for the answers to one message: its name, and what comes. It ends with the block."""
-        with self.of_loop.reply_channel() as opened:
-            yield opened
+        return self.of_loop.reply_channel()
 
     async def send(self, channel: str, message: Message) -> None:
         """Returns when Redis has handed it on. A message to a channel that has ended is forgotten.

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 
 class TooMany(Exception):
-    """A bound has been reached. `whose` is "the token" or "the process"."""
+    """A bound has been reached: `what` is too many, and `whose` says whether of one client or of all."""
 
-    def __init__(self, whose: str) -> None:
-        super().__init__(f"too many publishes of {whose} are under way")
+    def __init__(self, what: str, whose: str) -> None:
+        super().__init__(f"too many {what} of {whose}")
         self.whose = whose
 
 
@@ -26,9 +26,9 @@ class InFlight:
         """One more while the block runs. Raises TooMany."""
         of_token = self.by_token.get(token, 0)
         if self.count >= most:
-            raise TooMany("the process")
+            raise TooMany("publishes", "the process")
         if of_token >= most_of_token:
-            raise TooMany("the token")
+            raise TooMany("publishes", "the token")
         self.count += 1
         self.by_token[token] = of_token + 1
         try:

@@ -11,6 +11,7 @@ from .filters import Filter
 
 PONG = "pong"
 DEFAULT_TYPE = "message"
+LONGEST_REASON = 123  # bytes, of a close (RFC 6455, section 5.5)
 FILTERS_A_MESSAGE = 50  # the rest of a longer list is ignored, before any of it is looked at
 
 UNAUTHORIZED = "Unauthorized"

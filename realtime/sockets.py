@@ -18,6 +18,7 @@ from .channellayer import AWAY, away_is_unavailable, channel_layer, post, send
 from .conf import conf
 from .envelopes import Envelope
 from .filters import Filters
+from .limits import TooMany
 from .protocol import CloseCode
 from .secretstore import store
 
@@ -41,14 +42,6 @@ class Socket(Protocol):
     def deliver(self, envelope: Envelope) -> None: ...
 
     async def cut_off(self, code: int, reason: str = "") -> None: ...
-
-
-class TooManySockets(Exception):
-    """A bound has been reached. `whose` is "the user" or "the process"."""
-
-    def __init__(self, whose: str) -> None:
-        super().__init__(f"too many sockets of {whose}")
-        self.whose = whose
 
 
 class _User:
@@ -100,13 +93,13 @@ class Sockets:
         self.secrets_changed.set()  # perhaps they have, while nobody could tell
 
     async def add(self, socket: Socket) -> None:
-        """Returns when envelopes for the user reach the socket. Raises TooManySockets, LayerUnavailable."""
+        """Returns when envelopes for the user reach the socket. Raises TooMany, LayerUnavailable."""
         group = events.group_name(socket.user)
         if self.count >= conf.MAX_SOCKETS or self.draining:
-            raise TooManySockets("the process")
+            raise TooMany("sockets", "the process")
         user = self.users.setdefault(group, _User())
         if len(user.sockets) >= conf.MAX_USER_SOCKETS:
-            raise TooManySockets("the user")
+            raise TooMany("sockets", "the user")
         user.sockets[socket.number] = socket
         self.count += 1
         try:

@@ -17,13 +17,12 @@ from daphne.ws_protocol import WebSocketProtocol as DaphneWebSocketProtocol
 from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from zope.interface import implementer
 
-from ..protocol import CloseCode
+from ..protocol import LONGEST_REASON, CloseCode
 
 logger = logging.getLogger(__name__)
 
 UNREAD = 256 * 1024  # bytes that wait for a handler which is busy, until the socket is read no further
 OVERHEAD = 512  # bytes that a message costs beside what it says
-LONGEST_REASON = 123  # bytes (RFC 6455, section 5.5)
 
 
 class Inbox:
