@@ -92,6 +92,7 @@ class SecretStore:
         except Exception as error:  # a database that is away raises whatever its driver does
             self.log("reading", f"the JWT secrets can't be read, going on with those known: {error!r}")
             return False
+        self.log("reading", "")
         with self._lock:
             if look > self._last_look:  # else somebody has read the table since, and knows better
                 self._last_look = look
@@ -99,7 +100,9 @@ class SecretStore:
                 self._read_at = time.monotonic()
         if not keys and self.keyring.own is None:
             problems.append(f"there is no JWT secret, every token is refused. {MAKE_ONE}")
-        self.log("reading", "; ".join(problems))
+        if (found := "; ".join(problems)) != self._logged.get("secrets"):
+            self.log("secrets", "")
+            self.log("secrets", found)
         return True
 
     def refresh(self) -> None:
@@ -173,8 +176,10 @@ class SecretStore:
             self.keyring = Keyring(keys, self.keyring.own, unusable)
 
     def log(self, what: str, problem: str, level: int = logging.ERROR) -> None:
-        """Log a problem with this once, until it is another or, "", over."""
-        if problem and problem != self._logged.get(what):
+        """Log a problem with this once, until it is, "", over: a database that goes away says so in several ways."""
+        if problem and self._logged.get(what):
+            return
+        if problem:
             logger.log(level, problem)
         self._logged[what] = problem
 

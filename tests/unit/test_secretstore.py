@@ -214,6 +214,23 @@ def test_the_problem_is_logged_once(settings: Any, caplog: pytest.LogCaptureFixt
     assert caplog.text.count("can't be used") == 1
 
 
+def test_an_outage_is_logged_once_in_whatever_ways_the_database_says_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, read = SecretStore(), secretstore._read
+    for outage in (1, 2):
+        for said in ("shutting down", "refused", "shutting down"):
+
+            def fail(said: str = said) -> Any:
+                raise OperationalError(said)
+
+            monkeypatch.setattr(secretstore, "_read", fail)
+            assert not found.reload()
+        assert caplog.text.count("can't be read") == outage
+        monkeypatch.setattr(secretstore, "_read", read)
+        assert found.reload()
+
+
 def test_a_damaged_secret_harms_no_other(caplog: pytest.LogCaptureFixture) -> None:
     good, damaged = make("good"), make("damaged")
     Secret.objects.filter(pk=damaged.pk).update(encrypted="v1:é")
