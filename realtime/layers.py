@@ -43,14 +43,19 @@ def _refuse_name(channel: str) -> None:
 class Mailbox:
     """The messages that wait in one channel. They may be put from any thread, and are taken in one event loop."""
 
-    __slots__ = ("_loop", "_queue")
+    __slots__ = ("_error", "_loop", "_queue")
 
     def __init__(self, capacity: int) -> None:
         self._queue: asyncio.Queue[Message] = asyncio.Queue(capacity)
         self._loop = asyncio.get_running_loop()
+        self._error: Exception | None = None
 
     async def get(self) -> Message:
-        return await self._queue.get()
+        """Raises what `fail` was given."""
+        message = await self._queue.get() if self._error is None else {}
+        if self._error is not None:
+            raise self._error
+        return message
 
     def put(self, message: Message) -> None:
         """Raises ChannelFull."""
@@ -61,6 +66,12 @@ class Mailbox:
         else:
             with suppress(RuntimeError):  # its loop has ended, and the channel with it
                 self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
+
+    def fail(self, error: Exception) -> None:
+        """Messages may have been lost: whoever waits for one, or asks from now on, gets this error."""
+        self._error = error
+        if self._queue.empty():
+            self._queue.put_nowait({})  # so that who waits is woken
 
 
 class LocalChannelLayer(BaseChannelLayer):
@@ -89,6 +100,12 @@ class LocalChannelLayer(BaseChannelLayer):
             yield name, mailbox
         finally:
             del self.channels[name]
+
+    def fail_replies(self, error: Exception) -> None:
+        """Answers may have been lost: whoever waits on a reply channel gets this error."""
+        for name, mailbox in self.channels.items():
+            if name.startswith("reply."):
+                mailbox.fail(error)
 
     async def send(self, channel: str, message: Message) -> None:
         """Raises ChannelFull, ValueError. A message to a channel that has ended is forgotten."""
@@ -215,11 +232,15 @@ class RedisChannelLayer(BaseChannelLayer):
         await self.of_loop.group_discard(group, channel)
 
     async def group_send(self, group: str, message: Message) -> int:  # type: ignore[override]
-        """How many processes have been reached: those with members, as Redis counts them. Raises LayerUnavailable."""
+        """How many processes have been reached: those with members, as Redis counts them.
+
+        Raises LayerUnavailable, also in the first moment after an outage: until all processes are back the count would
+        be too low.
+        """
         return await self.of_loop.group_send(group, message)
 
     async def ping(self) -> None:
-        """Returns when all hosts have answered. Raises LayerUnavailable."""
+        """Returns when all hosts have answered. Raises LayerUnavailable, as `group_send` would."""
         await self.of_loop.ping()
 
     async def flush(self) -> None:
@@ -242,7 +263,8 @@ class RedisLoopLayer:
         self._process_prefix = f"{layer.prefix}:process:"
         self._group_prefix = f"{layer.prefix}:group:"
         self._process_channel = self._process_prefix + self.local.process
-        self._hosts = [RedisHost(host, self._on_message) for host in layer.hosts]
+        self._hosts = [RedisHost(host, f"{layer.prefix}:processes", self._on_message) for host in layer.hosts]
+        self._host(self._process_channel).on_loss = self._lose_answers
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._outbox: dict[str, list[tuple[str, Message]]] = {}
         self._sending: asyncio.Task[None] | None = None
@@ -300,7 +322,9 @@ class RedisLoopLayer:
 
     async def group_send(self, group: str, message: Message) -> int:
         await self._listen()  # the answers arrive there
-        return await self._host(group).publish(self._group_prefix + group, self._serializer.serialize(message))
+        host = self._host(group)
+        await host.reunited()
+        return await host.publish(self._group_prefix + group, self._serializer.serialize(message))
 
     async def ping(self) -> None:
         await asyncio.gather(*(host.ping() for host in self._hosts))
@@ -335,6 +359,9 @@ class RedisLoopLayer:
         except LayerUnavailable:
             logger.warning("Redis is away: %d messages to %s are lost", len(messages), process_channel)
             raise
+
+    def _lose_answers(self) -> None:
+        self.local.fail_replies(LayerUnavailable("the connection to Redis was lost, and answers with it"))
 
     def _on_message(self, name: str, data: bytes) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,9 +20,11 @@ from redis.exceptions import RedisError, ResponseError
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 1.0  # seconds
-COMMAND_TIMEOUT = 1.0  # seconds until Redis must have answered
-HEARTBEAT = 1.0  # seconds between two looks at whether Redis still answers
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds between two attempts to connect
+COMMAND_TIMEOUT = 0.8  # seconds until Redis must have answered, so that a publish fails within one
+HEARTBEAT = 0.5  # seconds between two looks at whether Redis still answers, and for each answer
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two attempts to connect
+REUNION = 1.2  # seconds after an outage that the other processes are given to be back too, at most
+LOOK = 0.02  # seconds between two looks at whether they are
 NAMES_A_COMMAND = 1000  # when subscribing to all again
 
 # RESP2: a subscribed connection answers nothing but its subscriptions, so every other reply is a message. No socket
@@ -82,12 +85,17 @@ class Pipeline:
 class RedisHost:
     """A Redis host as one event loop uses it. Connects when first used, and again whenever the connection is lost."""
 
-    def __init__(self, host: dict[str, Any], on_message: Callable[[str, bytes], None]) -> None:
+    def __init__(self, host: dict[str, Any], beacon: str, on_message: Callable[[str, bytes], None]) -> None:
+        """`beacon` is the channel that all processes subscribe to, and nobody publishes on, to be counted there."""
         self._pool = create_pool({**CONNECTION, **host})
+        self._beacon = beacon
         self._on_message = on_message
+        self.on_loss: Callable[[], None] = lambda: None  # called each time a connection is lost
         self._subscribed: set[str] = set()  # and subscribed to again after a loss
         self._pipelines: tuple[Pipeline, Pipeline] | None = None  # that listens, that publishes; None: away
         self._tried = asyncio.Event()  # the first attempt to connect is over
+        self._processes = math.inf  # that were connected to it, when last looked at
+        self._reunited = False  # they are back
         self._keeper: asyncio.Task[None] | None = None
 
     async def publish(self, name: str, data: bytes) -> int:
@@ -96,8 +104,17 @@ class RedisHost:
         count: int = await _answer(publisher.send("PUBLISH", name, data))
         return count
 
+    async def reunited(self) -> None:
+        """Raises LayerUnavailable while Redis is away, and until the processes that it cut off are back, too: a count
+        that is taken before would be too low.
+        """
+        await self._connected()
+        if not self._reunited:
+            raise LayerUnavailable("Redis is back, but not yet for all processes")
+
     async def ping(self) -> None:
         """Returns when Redis has answered. Raises LayerUnavailable."""
+        await self.reunited()
         _, publisher = await self._connected()
         await _answer(publisher.send("PING"))
 
@@ -130,20 +147,25 @@ class RedisHost:
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_connected())
         if self._pipelines is None:
-            await self._tried.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COMMAND_TIMEOUT):
+                    await self._tried.wait()
         if self._pipelines is None:
             raise LayerUnavailable("not connected to Redis")
         return self._pipelines
 
     async def _keep_connected(self) -> None:
         pause, said = FIRST_PAUSE, ""
+        self._reunited = True
         while True:
             try:
                 await self._stay_connected()
             except* Exception as group:  # whatever it was, trying again is what is left to do
                 error = _first(group)
+            self._reunited = False
             if self._pipelines is not None:
                 pause, said, self._pipelines = FIRST_PAUSE, "", None
+                self.on_loss()
             if (saying := f"{type(error).__name__}: {error}") != said:
                 logger.warning("no connection to Redis, trying again: %s", said := saying)
             self._tried.set()
@@ -154,9 +176,9 @@ class RedisHost:
         """Connect, subscribe to all, and read until the connection is lost, which raises."""
         listener, publisher = Pipeline(self._pool.make_connection()), Pipeline(self._pool.make_connection())
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await listener.connect()
-                await publisher.connect()
+            async with asyncio.timeout(CONNECT_TIMEOUT), asyncio.TaskGroup() as connecting:
+                connecting.create_task(listener.connect())
+                connecting.create_task(publisher.connect())
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(listener.read(self._on_message))
                 tasks.create_task(publisher.read())
@@ -164,10 +186,13 @@ class RedisHost:
                 self._pipelines = listener, publisher
                 self._tried.set()
                 logger.info("connected to Redis")
+                if not self._reunited:
+                    await self._reunite(publisher)
                 while True:
                     await asyncio.sleep(HEARTBEAT)
-                    await _answer(listener.send("PING"))
-                    await _answer(publisher.send("PING"))
+                    await _beat(listener)
+                    await _beat(publisher)
+                    self._processes = await self._count(publisher) or math.inf
         finally:
             await listener.close()
             await publisher.close()
@@ -177,12 +202,40 @@ class RedisHost:
         for start in range(0, len(names), NAMES_A_COMMAND):
             some = names[start : start + NAMES_A_COMMAND]
             await _answer(listener.send("SUBSCRIBE", *some, answers=len(some)))
+        await _answer(listener.send("SUBSCRIBE", self._beacon))  # the last: who is counted there hears the others
+
+    async def _reunite(self, publisher: Pipeline) -> None:
+        """Returns when as many processes are connected as were before the outage, or when they have had the time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + REUNION
+        while await self._count(publisher) < self._processes and loop.time() < end:  # noqa: ASYNC110  (no hot path)
+            await asyncio.sleep(LOOK)
+        self._reunited = True
+
+    async def _count(self, publisher: Pipeline) -> float:
+        """How many processes are connected to this host and have subscribed to all that they wait for; 0: unknown."""
+        try:
+            _, count = await _answer(publisher.send("PUBSUB", "NUMSUB", self._beacon))
+        except LayerUnavailable as error:  # perhaps this user of Redis may not ask
+            logger.debug("processes not counted: %s", error)
+            return 0
+        return int(count)
 
 
-async def _answer(sent: Any) -> Any:
+async def _beat(pipeline: Pipeline) -> None:
+    """Raises LayerUnavailable when the other end is silent for two heartbeats: after one it may be this process that
+    was held up, with the answer unread.
+    """
+    try:
+        await _answer(pipeline.send("PING"), HEARTBEAT)
+    except LayerUnavailable:
+        await _answer(pipeline.send("PING"), HEARTBEAT)
+
+
+async def _answer(sent: Any, timeout: float = COMMAND_TIMEOUT) -> Any:
     """The answer to a command that is being sent. Raises LayerUnavailable when it does not come in time."""
     try:
-        async with asyncio.timeout(COMMAND_TIMEOUT):
+        async with asyncio.timeout(timeout):
             answer = await (await sent)
     except (RedisError, OSError) as error:  # TimeoutError is an OSError
         raise LayerUnavailable(f"no answer from Redis: {error!r}") from error

