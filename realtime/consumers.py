@@ -39,10 +39,13 @@ from .protocol import (
 from .secretstore import store
 from .sessions import logged_in
 from .signals import courier, socket_connected, socket_disconnected
-from .sockets import sockets
+from .sockets import Draining, sockets
 from .tokens import InvalidToken, Token, Undecided, find_token
 
 logger = logging.getLogger(__name__)
+
+LAST_MOMENT = 1.0  # seconds that a client is given to say goodbye
+UNAVAILABLE_SINCE = {LayerUnavailable: "channel layer away", Undecided: "secrets not read", Draining: "draining"}
 
 
 class RealtimeConsumer(AsyncJsonWebsocketConsumer):
@@ -74,6 +77,10 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
                 await self.dispatch(await receive())
         except (StopConsumer, OSError):  # some servers raise an OSError when we send to a socket that has just closed
             pass
+        except asyncio.CancelledError:
+            if not self._accepted or self._cut:
+                raise
+            await self._part(receive)  # and end as if nothing had happened: Daphne waits for all, or for one exception
         finally:
             for task in (self._writer, self._expiry):
                 if task is not None:
@@ -84,6 +91,14 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
                 if self._connected:
                     self._tell(socket_disconnected, code=self._code)
 
+    async def _part(self, receive: Any) -> None:
+        """The server stops without a word to its sockets, as stock Daphne does. It waits for its applications."""
+        await self.cut_off(CloseCode.STOPPING)
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(LAST_MOMENT):
+                while (await receive())["type"] != "websocket.disconnect":
+                    pass
+
     async def dispatch(self, message: dict[str, Any]) -> None:
         """Without the base class's hop to a thread that closes database connections: none is used here."""
         await getattr(self, get_handler_name(message))(message)
@@ -93,17 +108,19 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             token = await self._admit()
         except (InvalidToken, Forbidden) as error:
             logger.info("handshake refused: %s", error)
-            forbidden = isinstance(error, Forbidden)
-            await self._refuse(Response.error(403, FORBIDDEN) if forbidden else Response.error(401, UNAUTHORIZED))
+            if isinstance(error, Forbidden):
+                await self._refuse("forbidden", Response.error(403, FORBIDDEN))
+            else:
+                await self._refuse("invalid token", Response.error(401, UNAUTHORIZED))
         except TooMany as error:
             logger.info("handshake refused user=%r: %s", self.user, error)
             refusal = (429, TOO_MANY_REQUESTS) if error.whose == "the user" else (503, UNAVAILABLE)
-            await self._refuse(Response.error(*refusal, RETRY_SOON))
-        except (LayerUnavailable, Undecided) as error:
+            await self._refuse(str(error), Response.error(*refusal, RETRY_SOON))
+        except (LayerUnavailable, Undecided, Draining) as error:
             # That the database is away is logged where it is read, once.
-            level = logging.INFO if isinstance(error, Undecided) else logging.WARNING
+            level = logging.WARNING if isinstance(error, LayerUnavailable) else logging.INFO
             logger.log(level, "handshake refused user=%r: %s", self.user, error)
-            await self._refuse(Response.error(503, UNAVAILABLE, RETRY_SOON))
+            await self._refuse(UNAVAILABLE_SINCE[type(error)], Response.error(503, UNAVAILABLE, RETRY_SOON))
         else:
             self._accepted = True
             await self.accept()
@@ -193,7 +210,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
     async def cut_off(self, code: int, reason: str = "") -> None:
         """Close the socket for a reason of ours. Nothing that it still sends counts."""
         logger.info("cut off user=%r socket=%d code=%d reason=%s", self.user, self.number, code, _reason(code, reason))
-        metrics.CUT_OFFS.labels(int(code)).inc()
+        metrics.cut_off(code)
         self._cut, self._code = True, code
         if self._writer is not None:
             self._writer.cancel()
@@ -207,9 +224,9 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             where = {"process": self._sockets.channel, "number": self.number}
             courier.send(signal, user=self.user, **where, **arguments)
 
-    async def _refuse(self, response: Response) -> None:
+    async def _refuse(self, reason: str, response: Response) -> None:
         """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""
-        metrics.REFUSALS.labels(response.status).inc()
+        metrics.REFUSALS.labels(reason).inc()
         if "websocket.http.response" in (self.scope.get("extensions") or {}):
             await response.send(self.base_send, "websocket.http.response")
         else:

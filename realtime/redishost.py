@@ -17,6 +17,8 @@ from typing import Any
 from channels_redis.utils import create_pool
 from redis.exceptions import RedisError, ResponseError
 
+from . import metrics
+
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 1.0  # seconds
@@ -165,6 +167,7 @@ class RedisHost:
             self._reunited = False
             if self._pipelines is not None:
                 pause, said, self._pipelines = FIRST_PAUSE, "", None
+                metrics.REDIS_LOSSES.inc()
                 self.on_loss()
             if (saying := f"{type(error).__name__}: {error}") != said:
                 logger.warning("no connection to Redis, trying again: %s", said := saying)

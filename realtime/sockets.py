@@ -29,6 +29,10 @@ SLOWEST = 0.01  # seconds between two sockets that are closed, when they are few
 PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 
 
+class Draining(Exception):
+    """No socket is taken any more: the server stops."""
+
+
 class Socket(Protocol):
     """What `Sockets` needs of a consumer."""
 
@@ -93,9 +97,11 @@ class Sockets:
         self.secrets_changed.set()  # perhaps they have, while nobody could tell
 
     async def add(self, socket: Socket) -> None:
-        """Returns when envelopes for the user reach the socket. Raises TooMany, LayerUnavailable."""
+        """Returns when envelopes for the user reach the socket. Raises TooMany, Draining, LayerUnavailable."""
         group = events.group_name(socket.user)
-        if self.count >= conf.MAX_SOCKETS or self.draining:
+        if self.draining:
+            raise Draining("the server stops")
+        if self.count >= conf.MAX_SOCKETS:
             raise TooMany("sockets", "the process")
         user = self.users.setdefault(group, _User())
         if len(user.sockets) >= conf.MAX_USER_SOCKETS:

@@ -20,6 +20,7 @@ import httpx
 import jwt
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
+from websockets.frames import Frame, Opcode
 
 from tests.servers import SECRET, Server
 
@@ -159,6 +160,19 @@ class Socket:
     @property
     def is_open(self) -> bool:
         return self.connection.close_code is None
+
+
+class Listener(ClientConnection):
+    """A connection that counts the protocol pings it answers, and sends none."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.pings = asyncio.Semaphore(0)
+
+    def process_event(self, event: Any) -> None:
+        if isinstance(event, Frame) and event.opcode is Opcode.PING:
+            self.pings.release()
+        super().process_event(event)
 
 
 async def envelope_before(socket: Socket, publish: asyncio.Task[Any]) -> Envelope | None:

@@ -55,8 +55,8 @@ async def test_the_numbers_tell_what_has_happened() -> None:
             } == {
                 "realtime_sockets{}": 1,
                 "realtime_connects_total{}": 2,
-                "realtime_handshakes_refused_total{401}": 1,
-                "realtime_cut_offs_total{4501}": 1,
+                "realtime_handshakes_refused_total{invalid token}": 1,
+                "realtime_cut_offs_total{TOO_MANY_FILTERS}": 1,
                 "realtime_publishes_total{delivered}": 1,
                 "realtime_publishes_total{timed out}": 1,
                 "realtime_publishes_total{nobody}": 1,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from realtime.server.accesslog import without_tokens
 from .clients import (
     NOBODY,
     PATIENCE,
+    Listener,
     Service,
     Socket,
     answered,
@@ -34,7 +36,7 @@ from .clients import (
     token,
     with_query,
 )
-from .servers import ROOT, Server, environment, free_port, realtime_server
+from .servers import APPLICATION, ROOT, Server, daphne, environment, free_port, realtime_server
 
 MB = 1024 * 1024
 JWT = token("ann")
@@ -276,6 +278,31 @@ async def test_many_clients_that_stop_reading_leave_no_memory_behind() -> None:
         assert held[-1] - held[2] < 60 * MB, held  # five times 16 MB and more, if it stayed
 
 
+async def test_two_hundred_clients_that_stop_reading_cost_no_more_than_all_of_them_may() -> None:
+    """100 MB are published to them: 20 GB, if all of it waited. An envelope for each comes on top of what may wait."""
+    user, payload, most = str(uuid4()), json.dumps("x" * (MB // 4)), 64 * MB
+    arguments = ("--max-send-buffer", str(4 * MB), "--max-send-buffers", str(most))
+    settings = {"REALTIME_ACK_TIMEOUT": "0", "LOG_LEVEL": "WARNING"}
+    async with serving(*arguments, **settings) as (service, server), AsyncExitStack() as stack:
+        fast = await stack.enter_async_context(service.connect("fast", {"type": "t"}))
+        for _ in range(200):
+            slow = await stack.enter_async_context(service.connect(user, {"type": "t"}, **QUICK))
+            slow.connection.transport.pause_reading()
+        before = peak(server)
+        for _ in range(400):
+            await service.publish(user, "t", payload)
+        assert peak(server) - before < most + 200 * MB // 4 + 32 * MB
+        publish = service.begin("fast", "t")
+        await arrival(fast, publish)
+        await publish
+
+
+def peak(server: Server) -> int:
+    """The most that its resident memory has been, in bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return 1024 * int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0])
+
+
 async def test_what_is_said_to_a_busy_handler_does_not_pile_up() -> None:
     """The client can't send on: TCP pushes back."""
     async with serving("--drain-timeout", "0", application="tests.sites.stuck:application") as (service, server):
@@ -306,3 +333,17 @@ def test_help_names_daphne_s_flags_and_ours() -> None:
     ).stdout
     for flag in ("--unix-socket", "--proxy-headers", "--max-send-buffer", "--drain-time", "--drain-timeout"):
         assert re.search(rf"{flag}\b", said)
+
+
+async def test_stock_daphne_tells_its_sockets_too_that_it_stops() -> None:
+    """It can't say 1012, so there is a twin of it. It fails to while HTTP connections are open."""
+    with daphne(environment(), APPLICATION, "--ping-interval", "1") as server:
+        async with service_of([server], 403) as service, AsyncExitStack() as stack:
+            opening = [service.connect(f"user-{number}", create_connection=Listener) for number in range(20)]
+            sockets = [await stack.enter_async_context(one) for one in opening]
+            for _ in range(2):  # one each two seconds: the handshakes are so long ago
+                await sockets[-1].connection.pings.acquire()  # type: ignore[attr-defined]
+            server.process.send_signal(signal.SIGTERM)
+            assert [await closed(socket) for socket in sockets] == [(4012, "")] * 20
+            assert await asyncio.to_thread(server.process.wait, PATIENCE) is not None
+        assert "Traceback" not in server.log

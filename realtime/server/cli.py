@@ -38,6 +38,7 @@ class CommandLine(daphne.CommandLineInterface):
         self.parser.set_defaults(websocket_timeout=-1)
         for name, default, help in (
             ("max-send-buffer", server.MAX_SEND_BUFFER, "Bytes that may wait for a client that reads too slowly."),
+            ("max-send-buffers", server.MAX_SEND_BUFFERS, "Bytes that may wait for all such clients together."),
             ("drain-time", server.DRAIN_TIME, "Seconds over which sockets are closed when the server stops."),
             ("drain-timeout", server.DRAIN_TIMEOUT, "Seconds beyond that which requests under way are given then."),
         ):
@@ -45,6 +46,6 @@ class CommandLine(daphne.CommandLineInterface):
 
     def run(self, args: list[str]) -> Any:
         options = self.parser.parse_args(args)
-        for name in ("max_send_buffer", "drain_time", "drain_timeout"):
+        for name in ("max_send_buffer", "max_send_buffers", "drain_time", "drain_timeout"):
             setattr(server.Server, name, getattr(options, name))
         return super().run(args)

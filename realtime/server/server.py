@@ -19,6 +19,7 @@ from .websocket import WebSocketFactory, WebSocketProtocol
 logger = logging.getLogger(__name__)
 
 MAX_SEND_BUFFER = 16 * 1024 * 1024  # bytes
+MAX_SEND_BUFFERS = 512 * 1024 * 1024  # bytes
 DRAIN_TIME = 2.0  # seconds
 DRAIN_TIMEOUT = 10.0  # seconds; a publish takes 5 at the most
 LAST_MOMENT = 1.0  # seconds that what is left is given to end when it is cancelled
@@ -26,11 +27,13 @@ LOOK = 0.05  # seconds between two looks at whether connections have ended
 
 
 class Server(daphne.Server):
-    """`max_send_buffer` is how many bytes may wait for a client that reads too slowly, `drain_time` the seconds over
-    which sockets are closed at the end, `drain_timeout` those that requests under way are given.
+    """`max_send_buffer` is how many bytes may wait for a client that reads too slowly, `max_send_buffers` for all of
+    them, `drain_time` the seconds over which sockets are closed at the end, `drain_timeout` those that requests under
+    way are given.
     """
 
     max_send_buffer = MAX_SEND_BUFFER
+    max_send_buffers = MAX_SEND_BUFFERS
     drain_time = DRAIN_TIME
     drain_timeout = DRAIN_TIMEOUT
 

@@ -17,6 +17,7 @@ from daphne.ws_protocol import WebSocketProtocol as DaphneWebSocketProtocol
 from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from zope.interface import implementer
 
+from .. import metrics
 from ..protocol import LONGEST_REASON, CloseCode
 
 logger = logging.getLogger(__name__)
@@ -48,26 +49,30 @@ class Inbox:
 class Outbox:
     """How much has been written for a client since it last kept up, as the transport tells."""
 
-    def __init__(self) -> None:
-        self._bytes: int | None = None  # None: it keeps up
+    total = 0  # of all clients of the process
 
-    def put(self, size: int) -> int:
-        """Returns how much waits, at most."""
-        if self._bytes is None:
-            return 0
-        self._bytes += size
-        return self._bytes
+    def __init__(self) -> None:
+        self.waiting = 0  # bytes, at most
+        self._keeps_up = True
+
+    def put(self, size: int) -> None:
+        if not self._keeps_up:
+            self._add(size)
 
     def pauseProducing(self) -> None:
-        """The transport's buffer is full. It says so again with each write."""
-        self._bytes = self._bytes or 0
+        """The transport's buffer is full: what is put from now on waits. It says so again with each write."""
+        self._keeps_up = False
 
     def resumeProducing(self) -> None:
         """It is empty."""
-        self._bytes = None
+        self._keeps_up = True
+        self._add(-self.waiting)
 
-    def stopProducing(self) -> None:
-        """The client is gone."""
+    stopProducing = resumeProducing  # the client is gone
+
+    def _add(self, size: int) -> None:
+        self.waiting += size
+        Outbox.total += size
 
 
 class WebSocketProtocol(DaphneWebSocketProtocol):
@@ -126,14 +131,21 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         if self.state != self.STATE_OPEN:
             return
         payload = content if binary else content.encode()
-        if self._outbox.put(len(payload)) > self.server.max_send_buffer:
+        self._outbox.put(len(payload))
+        if self._reads_too_slowly():
             logger.info("cut off client=%s: it reads too slowly", self.client_addr)
+            metrics.cut_off(CloseCode.TOO_SLOW)
             self.end(CloseCode.TOO_SLOW, "reads too slowly")
             # Now, not when the client has noticed: nobody must wait for it until then.
             self.application_queue.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.TOO_SLOW)})
             self.muted = True
         else:
             self.sendFrame(opcode=2 if binary else 1, payload=payload)
+
+    def _reads_too_slowly(self) -> bool:
+        """Whether more waits for the client than may, or something while too much waits for all of them."""
+        waiting = self._outbox.waiting
+        return waiting > self.server.max_send_buffer or (waiting > 0 and Outbox.total > self.server.max_send_buffers)
 
     def serverClose(self, code: int | None = None) -> None:
         self.end(code or 1000)

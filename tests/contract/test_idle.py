@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from websockets.asyncio.client import ClientConnection
-from websockets.frames import Frame, Opcode
-
-from tests.clients import NOBODY, Service, answered
+from tests.clients import NOBODY, Listener, Service, answered
 from tests.contract.conftest import Topology
 
 # Servers under test send a ping every second or two, and give three seconds to answer it.
 PINGS = 2
 PINGS_WITH_REDIS = 4  # more than five seconds, after which clients of Redis have been seen to give up
-
-
-class Listener(ClientConnection):
-    """A connection that counts the protocol pings it answers, and sends none."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.pings = asyncio.Semaphore(0)
-
-    def process_event(self, event: Any) -> None:
-        if isinstance(event, Frame) and event.opcode is Opcode.PING:
-            self.pings.release()
-        super().process_event(event)
 
 
 async def test_a_quiet_socket_is_kept(service: Service, topology: Topology, user: str) -> None:
