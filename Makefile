@@ -80,6 +80,7 @@ packages:
 	command -v chromium > /dev/null || missing="$$missing chromium fonts-dejavu-core"; \
 	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v redis-server > /dev/null || missing="$$missing redis-server"; \
+	command -v prometheus > /dev/null || missing="$$missing prometheus"; \
 	test -z "$$missing" || test "$$(id -u)" != 0 || { \
 		apt-get update --quiet && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $$missing; \

