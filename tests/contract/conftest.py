@@ -13,7 +13,7 @@ import pytest
 from tests import embedding
 from tests.clients import Service, service_of
 from tests.embedding import Product, Versions
-from tests.servers import APPLICATION, Server, daphne, environment, realtime_server, uvicorn, valkey
+from tests.servers import APPLICATION, Server, daphne, environment, nginx, realtime_server, uvicorn, valkey
 
 ACK_TIMEOUT = 0.6  # seconds, instead of 5
 AT_ONCE = ACK_TIMEOUT / 2  # what takes less has not waited
@@ -31,6 +31,7 @@ class Topology:
     variables: Mapping[str, str] = field(default_factory=dict)  # of the environment, beside those of every server
     needs_redis: bool = False
     processes: int = 1
+    behind_nginx: bool = False
     modules: tuple[str, ...] = ()  # whose tests run on it, where the others can't tell it from a topology above
     strict_401: bool = False  # whether the server can refuse a handshake with another status than 403
     product: Versions | None = None  # of the README's product that it is embedded in
@@ -42,21 +43,25 @@ VERSIONS: dict[Versions, int] = {"oldest": 2, "newest": 1}  # and processes
 UVICORN_PINGS = ("--ws-ping-interval", "1", "--ws-ping-timeout", "3")
 
 TOPOLOGIES = [
-    # All of it on a local layer is run in a product that embeds it; this one has the paths of the site.
     Topology(
-        name="daphne-local",
-        server=daphne,
-        arguments=DAPHNE_PINGS,
-        modules=("test_acks", "test_answers", "test_publish", "test_sockets"),
-    ),
-    Topology(
-        name="server-redis",
+        name="nginx",
         server=realtime_server,
-        arguments=DAPHNE_PINGS,
+        arguments=(*DAPHNE_PINGS, "--proxy-headers"),
         needs_redis=True,
         processes=2,
+        behind_nginx=True,
         strict_401=True,
     ),
+    # Bytes as the client sent them, and the client's own connection: nginx makes requests of its own.
+    Topology(
+        name="server-local",
+        server=realtime_server,
+        arguments=DAPHNE_PINGS,
+        modules=("test_acks", "test_answers", "test_publish", "test_sockets"),
+        strict_401=True,
+    ),
+    # All of it on plain daphne is run in a product that embeds it; this one has the paths of the site.
+    Topology(name="daphne-local", server=daphne, arguments=DAPHNE_PINGS, modules=("test_sockets",)),
     Topology(name="uvicorn-local", server=uvicorn, arguments=UVICORN_PINGS, strict_401=True),
     Topology(
         name="behind-middleware",
@@ -134,10 +139,12 @@ def servers(embedded: Callable[[Versions], Product]) -> Iterator[Servers]:
                 if topology.product:
                     product = embedded(topology.product)
                     where = {"python": product.python, "home": product.folder}
-                started[topology.name] = [
+                processes = [
                     stack.enter_context(topology.server(env, topology.application, *topology.arguments, **where))
                     for _ in range(topology.processes)
                 ]
+                behind = [stack.enter_context(nginx(*processes))] if topology.behind_nginx else processes
+                started[topology.name] = behind
             return started[topology.name]
 
         yield start

@@ -268,8 +268,11 @@ async def test_options(service: Service) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"])
-async def test_any_other_method_is_not_allowed(service: Service, method: str) -> None:
+async def test_any_other_method_is_not_allowed(service: Service, topology: Topology, method: str) -> None:
     """With or without a token."""
+    if topology.behind_nginx and method == "TRACE":
+        assert (await service.request(method)).status_code == 405  # nginx's own, on every path, without Allow
+        return
     for headers in ({}, {"authorization": f"Bearer {token('u')}", "content_type": "application/json"}):
         response = await service.request(method, **headers)
         assert response.status_code == 405
