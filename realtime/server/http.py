@@ -7,6 +7,8 @@ from typing import Any
 from daphne.http_protocol import HTTPFactory as DaphneHTTPFactory
 from daphne.http_protocol import WebRequest as DaphneWebRequest
 
+from . import files
+
 
 class WebRequest(DaphneWebRequest):
     """A request. While the server drains, its answer is the last on its connection."""
@@ -41,6 +43,8 @@ class WebRequest(DaphneWebRequest):
 
 class HTTPFactory(DaphneHTTPFactory):
     def buildProtocol(self, addr: Any) -> Any:
+        if files.are_short(files.FOR_OURSELVES):
+            return None  # Twisted closes it
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = WebRequest
         return protocol

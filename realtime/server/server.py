@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from ..protocol import CloseCode
 from ..sockets import sockets
+from . import files
 from .http import HTTPFactory
 from .websocket import WebSocketFactory, WebSocketProtocol
 
@@ -43,6 +44,7 @@ class Server(daphne.Server):
         self.draining = False
 
     def run(self) -> None:
+        files.raise_limit()
         # Daphne's `run` makes its factories by these names. Other servers of the process keep theirs.
         theirs = daphne.HTTPFactory, daphne.WebSocketFactory
         daphne.HTTPFactory, daphne.WebSocketFactory = HTTPFactory, WebSocketFactory

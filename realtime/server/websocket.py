@@ -18,12 +18,15 @@ from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from zope.interface import implementer
 
 from .. import metrics
-from ..protocol import LONGEST_REASON, CloseCode
+from ..http import RETRY_SOON, Response
+from ..protocol import LONGEST_REASON, UNAVAILABLE, CloseCode
+from . import files
 
 logger = logging.getLogger(__name__)
 
 UNREAD = 256 * 1024  # bytes that wait for a handler which is busy, until the socket is read no further
 OVERHEAD = 512  # bytes that a message costs beside what it says
+BUSY = Response.error(503, UNAVAILABLE, RETRY_SOON)
 
 
 class Inbox:
@@ -90,8 +93,10 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         transport.registerProducer(self._outbox, True)
 
     def onConnect(self, request: Any) -> Any:
-        if self.factory.server_class.draining:
-            raise ConnectionDeny(503, "Service Unavailable")  # type: ignore[no-untyped-call]
+        if self.factory.server_class.draining or files.are_short(files.FOR_REQUESTS):
+            headers = [(name.encode(), value.encode()) for name, value in BUSY.all_headers]
+            self._refusal, self._refused_body = {"status": BUSY.status, "headers": headers}, BUSY.body.encode()
+            raise ConnectionDeny(BUSY.status)  # type: ignore[no-untyped-call]
         return super().onConnect(request)
 
     def onOpen(self) -> None:
