@@ -111,7 +111,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     @property
     def scheme(self) -> str:
-        forwarded = getattr(self, "client_scheme", "").partition(",")[0].strip().lower()
+        forwarded = (getattr(self, "client_scheme", None) or "").partition(",")[0].strip().lower()
         return "wss" if forwarded == "https" or ISSLTransport.providedBy(self.transport) else "ws"
 
     # What the application says
