@@ -78,6 +78,7 @@ packages:
 	@PATH="$$PATH:/usr/sbin"; missing=; \
 	command -v nginx > /dev/null || missing="$$missing nginx"; \
 	command -v chromium > /dev/null || missing="$$missing chromium fonts-dejavu-core"; \
+	command -v systemctl > /dev/null && test -x /lib/systemd/systemd || missing="$$missing systemd"; \
 	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v redis-server > /dev/null || missing="$$missing redis-server"; \
 	command -v prometheus > /dev/null || missing="$$missing prometheus"; \

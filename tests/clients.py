@@ -9,7 +9,7 @@ import hmac
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any, Literal
@@ -20,11 +20,13 @@ import httpx
 import jwt
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from tests.servers import SECRET, Server
 
 PATIENCE = 10.0  # seconds until a test gives up on something that ought to come
+PAUSE = 0.05  # seconds between two publishes of one publisher, so that a test does not measure the machine
 
 # What JavaScript's trim() takes away, and what it leaves where Python's strip() or a guess would not.
 BLANKS = "\t\n\v\f\r \u00a0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -316,6 +318,39 @@ async def service_of(servers: Sequence[Server], refusal: int, prefix: str = "") 
     # No TLS on loopback, and reading the bundle of authorities takes longer than most tests.
     async with httpx.AsyncClient(trust_env=False, verify=False, timeout=PATIENCE) as http:
         yield Service(servers, refusal, http, prefix)
+
+
+@asynccontextmanager
+async def constant_publishing(service: Service, user: str = "ann") -> AsyncIterator[list[httpx.Response]]:
+    """While the block runs, four publishers publish one thing behind the other to a user with two tabs, which ack all
+    and connect again whenever they are closed. Yields the answers so far; at the end nothing is under way any more.
+    """
+    done, answers = asyncio.Event(), list[httpx.Response]()
+
+    async def publish() -> None:
+        while not done.is_set():
+            answers.append(await service.post(dump({"userId": user, "type": "t", "payload": 1})))
+            await asyncio.sleep(PAUSE)
+
+    async def ack() -> None:
+        while True:
+            with suppress(ConnectionClosed, InvalidStatus):
+                async with service.connect(user) as socket:
+                    await socket.say(type="subscribe", filters=[{"type": "t"}])
+                    while True:
+                        await socket.ack(await socket.envelope(), '"ok"')
+
+    async with asyncio.TaskGroup() as tasks:
+        tabs = [tasks.create_task(ack()) for _ in range(2)]
+        publishers = [tasks.create_task(publish()) for _ in range(4)]
+        async with asyncio.timeout(PATIENCE):
+            while not any(answered(2, '"ok"', '"ok"') == answer.text for answer in answers):
+                await asyncio.sleep(0.01)
+        yield answers
+        done.set()
+        await asyncio.wait(publishers)
+        for tab in tabs:
+            tab.cancel()
 
 
 def with_query(**parameters: str) -> str:

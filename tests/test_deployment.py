@@ -1,4 +1,4 @@
-"""docker-compose.yml, Dockerfile and deploy/nginx.conf agree with one another and with the code."""
+"""docker-compose.yml, Dockerfile, deploy/nginx.conf and deploy/systemd agree with one another and with the code."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from realtime.conf import Settings
+from realtime.server.files import FOR_REQUESTS
+from realtime.server.server import DRAIN_TIME, DRAIN_TIMEOUT, LAST_MOMENT
 from tests.servers import ROOT, Server, daphne, environment
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -23,6 +25,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMMAND: list[str] = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[0])
 PORT = COMMAND[COMMAND.index("-p") + 1]
 NGINX = (ROOT / "deploy/nginx.conf").read_text()
+UNIT = (ROOT / "deploy/systemd/hopeflow-realtime@.service").read_text()
 
 each_replica = pytest.mark.parametrize("replica", REPLICAS.values(), ids=REPLICAS.keys())
 
@@ -130,3 +133,20 @@ def test_command() -> None:
     assert callable(getattr(import_module(module), name))
     assert re.search(r"^USER (?!root)\w+$", DOCKERFILE, re.MULTILINE)
     assert f"EXPOSE {PORT}" in DOCKERFILE
+
+
+def test_the_unit_runs_what_the_container_runs() -> None:
+    """But for the address: its port is the name of the instance, and only this machine reaches it."""
+    (command,) = re.findall(r"^ExecStart=/opt/hopeflow-realtime/.venv/bin/(.+)$", UNIT, re.MULTILINE)
+    assert command.replace("127.0.0.1", "0.0.0.0").replace("%i", PORT).split() == COMMAND
+
+
+def test_a_stop_is_given_all_the_time_that_the_server_may_take() -> None:
+    (unit,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)
+    graces = [int(unit), *(int(replica["stop_grace_period"].removesuffix("s")) for replica in REPLICAS.values())]
+    assert min(graces) > DRAIN_TIME + DRAIN_TIMEOUT + LAST_MOMENT
+
+
+def test_the_unit_may_open_as_many_files_as_there_may_be_sockets() -> None:
+    (limit,) = re.findall(r"^LimitNOFILE=(\d+)$", UNIT, re.MULTILINE)
+    assert int(limit) >= Settings.MAX_SOCKETS + FOR_REQUESTS

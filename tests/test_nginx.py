@@ -9,10 +9,9 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.protocol import BODY_TOO_LARGE
-from tests.clients import NOBODY, PATIENCE, Service, answered, service_of, token
+from tests.clients import NOBODY, PATIENCE, Service, answered, constant_publishing, service_of, token
 from tests.servers import APPLICATION, Server, environment, free_port, nginx, realtime_server, valkey
 
 CHAT = {"type": "chat"}
@@ -172,33 +171,16 @@ async def test_a_deploy_under_constant_publishing_answers_every_publish() -> Non
 
         processes = [start(port) for port in ports]
         entrance = stack.enter_context(nginx(*processes))
-        async with service_of([entrance], 401) as service, asyncio.timeout(60):
-            done, answers = asyncio.Event(), list[str]()
-
-            async def publish() -> None:
-                while not done.is_set():
-                    answers.append(await service.publish("ann", "t", "1"))
-
-            async def ack() -> None:
-                """Two tabs: each connects again when it is told to."""
-                while not done.is_set():
-                    with suppress(ConnectionClosed, InvalidStatus):
-                        async with service.connect("ann") as socket:
-                            await socket.say(type="subscribe", filters=[{"type": "t"}])
-                            while True:
-                                await socket.ack(await socket.envelope(), '"ok"')
-
-            async with asyncio.TaskGroup() as tasks:
-                tabs = [tasks.create_task(ack()) for _ in range(2)]
-                for _ in range(4):
-                    tasks.create_task(publish())
-                for number, port in enumerate(ports):
-                    processes[number].process.send_signal(signal.SIGTERM)
-                    assert await asyncio.to_thread(processes[number].process.wait, PATIENCE) == 0
-                    process = await asyncio.to_thread(start, port)
-                    while "POST /publish" not in process.log:  # so nginx knows that it is back
-                        await asyncio.sleep(0.02)
-                done.set()
-                for tab in tabs:
-                    tab.cancel()
+        async with (
+            asyncio.timeout(60),
+            service_of([entrance], 401) as service,
+            constant_publishing(service) as answers,
+        ):
+            for number, port in enumerate(ports):
+                processes[number].process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(processes[number].process.wait, PATIENCE) == 0
+                process = await asyncio.to_thread(start, port)
+                while "POST /publish" not in process.log:  # so nginx knows that it is back
+                    await asyncio.sleep(0.02)
+    assert {answer.status_code for answer in answers} == {200}
     assert len(answers) > 200

@@ -43,7 +43,7 @@ def here(text: str, server: Server) -> str:
 
 
 def test_every_command_is_run_by_a_test() -> None:
-    """Here, or in the tests of the Makefile (`make run`), or by being the way the tests are run (`make test`)."""
+    """Here, in the tests of the Makefile or of systemd, or by being the way the tests are run (`make test`)."""
     run_here = (
         ".venv/bin/python manage.py realtime_",
         "python manage.py realtime_secret",
@@ -54,7 +54,7 @@ def test_every_command_is_run_by_a_test() -> None:
         "python -m realtime.server",
         "python -m benchmarks",
     )
-    elsewhere = ("make run", "make test", "make bench")
+    elsewhere = ("make run", "make test", "make bench", "cp deploy/systemd/", "systemctl ")
     assert [line for line in COMMANDS if not line.startswith(run_here + elsewhere)] == []
 
 
