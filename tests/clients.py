@@ -26,6 +26,7 @@ from websockets.frames import Frame, Opcode
 from tests.servers import SECRET, Server
 
 PATIENCE = 10.0  # seconds until a test gives up on something that ought to come
+PUBLISHERS = 4
 PAUSE = 0.05  # seconds between two publishes of one publisher, so that a test does not measure the machine
 
 # What JavaScript's trim() takes away, and what it leaves where Python's strip() or a guess would not.
@@ -322,7 +323,7 @@ async def service_of(servers: Sequence[Server], refusal: int, prefix: str = "") 
 
 @asynccontextmanager
 async def constant_publishing(service: Service, user: str = "ann") -> AsyncIterator[list[httpx.Response]]:
-    """While the block runs, four publishers publish one thing behind the other to a user with two tabs, which ack all
+    """While the block runs, publishers publish one thing behind the other to a user with two tabs, which ack all
     and connect again whenever they are closed. Yields the answers so far; at the end nothing is under way any more.
     """
     done, answers = asyncio.Event(), list[httpx.Response]()
@@ -342,7 +343,7 @@ async def constant_publishing(service: Service, user: str = "ann") -> AsyncItera
 
     async with asyncio.TaskGroup() as tasks:
         tabs = [tasks.create_task(ack()) for _ in range(2)]
-        publishers = [tasks.create_task(publish()) for _ in range(4)]
+        publishers = [tasks.create_task(publish()) for _ in range(PUBLISHERS)]
         async with asyncio.timeout(PATIENCE):
             while not any(answered(2, '"ok"', '"ok"') == answer.text for answer in answers):
                 await asyncio.sleep(0.01)

@@ -8,12 +8,16 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 import pytest
 import yaml
 
+from realtime.admission import FIRST_LOOK
 from realtime.conf import Settings
+from realtime.redishost import COMMAND_TIMEOUT
+from realtime.server import server
 from realtime.server.files import FOR_REQUESTS
 from realtime.server.server import DRAIN_TIME, DRAIN_TIMEOUT, LAST_MOMENT
 from tests.servers import ROOT, Server, daphne, environment
@@ -150,3 +154,9 @@ def test_a_stop_is_given_all_the_time_that_the_server_may_take() -> None:
 def test_the_unit_may_open_as_many_files_as_there_may_be_sockets() -> None:
     (limit,) = re.findall(r"^LimitNOFILE=(\d+)$", UNIT, re.MULTILINE)
     assert int(limit) >= Settings.MAX_SOCKETS + FOR_REQUESTS
+
+
+def test_nginx_waits_longer_than_a_publish_takes_and_than_the_server_leaves_a_socket_alone() -> None:
+    sockets, publishes = map(int, re.findall(r"proxy_read_timeout (\d+)s;", NGINX))
+    assert Settings.ACK_TIMEOUT + 2 * Settings.REPORT_TIMEOUT + FIRST_LOOK + COMMAND_TIMEOUT < publishes < sockets
+    assert sockets >= 3 * signature(server.Server.__base__).parameters["ping_interval"].default
