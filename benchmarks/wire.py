@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 END_OF_HEAD = b"\r\n\r\n"
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
@@ -24,6 +25,10 @@ class Wrong(Exception):
     """A server did or said what it must not."""
 
 
+class Closed(Wrong):
+    """A server ended a connection."""
+
+
 class Http(asyncio.Protocol):
     """A kept-alive connection with one request at a time."""
 
@@ -31,7 +36,8 @@ class Http(asyncio.Protocol):
         """`head` is the request line and the headers without Content-Length, each with its line end."""
         self._head = head + b"Content-Length: "
         self._buffer = b""
-        self._answer: asyncio.Future[bytes] | None = None
+        self._answer: asyncio.Future[tuple[int, bytes]] | None = None
+        self.kept = True  # until the server says, or shows, that no other request may follow
 
     @classmethod
     async def connect(cls, port: int, head: bytes) -> Http:
@@ -43,6 +49,13 @@ class Http(asyncio.Protocol):
 
     async def request(self, body: bytes) -> bytes:
         """The body of the answer. Raises Wrong unless its status is 200."""
+        status, answer = await self.ask(body)
+        if status != 200:
+            raise Wrong(f"answer: {status} {answer!r}")
+        return answer
+
+    async def ask(self, body: bytes) -> tuple[int, bytes]:
+        """The status and the body of the answer. Raises Closed when the connection ends before."""
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(b"%b%d%b%b" % (self._head, len(body), END_OF_HEAD, body))
         return await self._answer
@@ -52,16 +65,18 @@ class Http(asyncio.Protocol):
         head, end, body = self._buffer.partition(END_OF_HEAD)
         if not end:
             return
-        length = CONTENT_LENGTH.search(head + b"\r\n")
-        if length is None or not head.startswith(b"HTTP/1.1 200 "):
+        status, length = STATUS.match(head), CONTENT_LENGTH.search(head + b"\r\n")
+        if status is None or length is None:
             self._fail(Wrong(f"answer: {self._buffer!r}"))
         elif len(body) >= int(length[1]):
             self._buffer = b""
+            self.kept = b"\r\nConnection: close" not in head
             if self._answer is not None and not self._answer.done():
-                self._answer.set_result(body)
+                self._answer.set_result((int(status[1]), body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(Wrong(f"the server closed the connection of a publisher: {error!r}"))
+        self.kept = False
+        self._fail(Closed(f"the server closed the connection of a publisher: {error!r}"))
 
     def _fail(self, error: Wrong) -> None:
         if self._answer is not None and not self._answer.done():
@@ -79,6 +94,7 @@ class WebSocket(asyncio.Protocol):
         self._request, self._on_text, self._lost = request, on_text, lost
         self._buffer = b""
         self._closed = False
+        self.head = b""  # of the answer to the handshake
         self._ended = asyncio.get_running_loop().create_future()
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -105,6 +121,7 @@ class WebSocket(asyncio.Protocol):
                 return head
             if not head.startswith(b"HTTP/1.1 101 "):
                 raise Wrong(f"handshake: {head!r}")
+            self.head = head
             self._opened.set_result(None)
         while (frame := first_frame(data)) is not None:
             opcode, payload, length = frame
@@ -119,6 +136,8 @@ class WebSocket(asyncio.Protocol):
             self._transport.write(client_frame(PONG, payload))
         elif opcode == CLOSE and self._closed:
             self._transport.close()
+        elif opcode == CLOSE:
+            raise Closed(f"the server closed a socket: {payload!r}")
         else:
             raise Wrong(f"frame with opcode {opcode}: {payload!r}")
 
@@ -138,7 +157,7 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._closed:
-            self._fail(Wrong(f"the server closed a socket: {error!r}"))
+            self._fail(Closed(f"the connection of a socket was lost: {error!r}"))
         if not self._ended.done():
             self._ended.set_result(None)
 
