@@ -153,7 +153,8 @@ class WebSocket(asyncio.Protocol):
 
     def abort(self) -> None:
         self._closed = True
-        self._transport.abort()
+        if hasattr(self, "_transport"):  # the connection was made
+            self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._closed:
