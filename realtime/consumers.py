@@ -117,9 +117,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             refusal = (429, TOO_MANY_REQUESTS) if error.whose == "the user" else (503, UNAVAILABLE)
             await self._refuse(str(error), Response.error(*refusal, RETRY_SOON))
         except (LayerUnavailable, Undecided, Draining) as error:
-            # That the database is away is logged where it is read, once.
-            level = logging.WARNING if isinstance(error, LayerUnavailable) else logging.INFO
-            logger.log(level, "handshake refused user=%r: %s", self.user, error)
+            logger.info("handshake refused user=%r: %s", self.user, error)
             await self._refuse(UNAVAILABLE_SINCE[type(error)], Response.error(503, UNAVAILABLE, RETRY_SOON))
         else:
             self._accepted = True

@@ -56,7 +56,10 @@ class Pipeline:
         self._awaited.extend(loop.create_future() for _ in range(answers))
         answer = self._awaited[-1]
         # Written before it suspends for the first time, so commands and futures stay in the same order.
-        await self._connection.send_packed_command(self._connection.pack_command(*command), check_health=False)
+        try:
+            await self._connection.send_packed_command(self._connection.pack_command(*command), check_health=False)
+        except RuntimeError as error:  # uvloop's, for a connection that has been lost and is not closed yet
+            raise LayerUnavailable(f"the connection to Redis was lost: {error}") from error
         return answer
 
     async def read(self, on_message: Callable[[str, bytes], None] | None = None) -> None:

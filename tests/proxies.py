@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,21 +54,25 @@ async def tls_proxy(port: int) -> AsyncIterator[tuple[int, str]]:
 
 
 @asynccontextmanager
-async def slow_proxy(port: int, delay: float) -> AsyncIterator[int]:
+async def slow_proxy(port: int, delay: Callable[[], float]) -> AsyncIterator[int]:
     """A port that leads to `port` on this machine, whose answers come so many seconds later."""
     async with _proxy(port, delay) as own_port:
         yield own_port
 
 
+def prompt() -> float:
+    return 0.0
+
+
 @asynccontextmanager
-async def _proxy(port: int, delay: float = 0, **options: Any) -> AsyncIterator[int]:
+async def _proxy(port: int, delay: Callable[[], float] = prompt, **options: Any) -> AsyncIterator[int]:
     serving: set[asyncio.Task[Any] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         serving.add(asyncio.current_task())
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
         with suppress(asyncio.CancelledError):
-            await asyncio.gather(_pipe(reader, inner_writer, 0), _pipe(inner_reader, writer, delay))
+            await asyncio.gather(_pipe(reader, inner_writer, prompt), _pipe(inner_reader, writer, delay))
         for one in (writer, inner_writer):
             one.close()
             with suppress(OSError, ssl.SSLError):
@@ -86,7 +90,7 @@ async def _proxy(port: int, delay: float = 0, **options: Any) -> AsyncIterator[i
                 await asyncio.wait([task])
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: Callable[[], float]) -> None:
     """What comes is passed on so many seconds later, in order, and not the later the more there is."""
     loop = asyncio.get_running_loop()
     waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
@@ -102,7 +106,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dela
     writing = asyncio.create_task(write())
     with suppress(OSError, ssl.SSLError):
         while data := await reader.read(65536):
-            waiting.put_nowait((loop.time() + delay, data))
+            waiting.put_nowait((loop.time() + delay(), data))
         await asyncio.wait([writing, asyncio.create_task(waiting.join())], return_when=asyncio.FIRST_COMPLETED)
     writing.cancel()
     writer.close()

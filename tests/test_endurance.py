@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,16 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import NGINX, NO_NGINX, ROOT
+from tests.servers import NGINX, ROOT, missing
 
-pytestmark = [
-    pytest.mark.xdist_group("nginx"),
-    pytest.mark.skipif(NGINX is None and os.environ.get("CI") != "true", reason=NO_NGINX),
-]
+pytestmark = pytest.mark.xdist_group("nginx")
 
 
 def test_a_load_is_held_and_a_fault_survived(tmp_path: Path) -> None:
     """Tables on stdout, progress on stderr, all of it in the file; nothing lost, nothing wrong."""
+    if NGINX is None:
+        missing("nginx")
     file = tmp_path / "found.json"
     brief = ("--quick", "--users", "10", "--rate", "50", "--seconds", "1", "--only", "load", "nginx-reloaded")
     command = [sys.executable, "-m", "benchmarks.endurance", *brief, "--json", str(file)]

@@ -253,7 +253,7 @@ async def test_redis_is_not_there_at_the_start() -> None:
 
 async def test_redis_is_slow(redis: Host) -> None:
     """200 ms for every answer: all is delivered, later."""
-    async with slow_proxy(redis.port, 0.2) as port:
+    async with slow_proxy(redis.port, lambda: 0.2) as port:
         with started(REDIS_URL=f"redis://127.0.0.1:{port}") as servers:
             async with publishing(servers) as going_on:
                 await going_on.is_right()

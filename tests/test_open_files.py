@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
 import psutil
@@ -13,8 +13,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
-from .clients import NOBODY, PATIENCE, Service, answered, open_stream, service_of
-from .servers import APPLICATION, Server, environment, running
+from .clients import NOBODY, PATIENCE, Service, answered, dump, open_stream, service_of
+from .servers import APPLICATION, Server, environment, running, stopped, valkey_host
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it looks at a process as only Linux lets one")
 
@@ -52,12 +52,11 @@ async def refusal(service: Service, stack: AsyncExitStack) -> Response:
             return refused.response
 
 
-async def test_out_of_open_files_all_that_is_open_works_on_and_new_ones_wait_for_room(
-    redis_port: tuple[int, Callable[[], None], Callable[[], None]],
-) -> None:
+async def test_out_of_open_files_all_that_is_open_works_on_and_new_ones_wait_for_room() -> None:
     """Refused sockets are told so, Redis can be connected to again meanwhile, and the log has a line about it."""
-    port, stop_redis, start_redis = redis_port
-    with limited(f"-n {LIMIT}", REDIS_URL=f"redis://127.0.0.1:{port}") as server:
+    redis = valkey_host()
+    with stopped(redis), limited(f"-n {LIMIT}", REDIS_URL=redis.url) as server:
+        redis.start()
         async with service_of([server], 401) as service, service.connect("ann", {"type": "t"}) as socket:
             async with AsyncExitStack() as stack:
                 response = await refusal(service, stack)
@@ -67,10 +66,11 @@ async def test_out_of_open_files_all_that_is_open_works_on_and_new_ones_wait_for
                 await take_all(service, stack)
                 for number in range(3):
                     await service.deliver(socket, "ann", "t", str(number), result=str(number))
-                stop_redis()
+                redis.end()
                 await take_all(service, stack)
-                start_redis()
-                await logged(server, "connected to Redis\n", 2)
+                redis.start()
+                while (await service.post(dump({"userId": "nobody"}))).status_code == 503:
+                    await asyncio.sleep(0.02)
                 await service.deliver(socket, "ann", "t", result='"after Redis"')
                 for _ in range(3 * LIMIT):
                     _, writer = await open_stream(server)
@@ -88,12 +88,6 @@ async def test_out_of_open_files_all_that_is_open_works_on_and_new_ones_wait_for
         assert server.log.count("open files are taken") == 1
         assert server.log.count("WARNING") < 9, server.log  # at the start, of open files, and of Redis
         assert "Traceback" not in server.log
-
-
-async def logged(server: Server, text: str, times: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while server.log.count(text) < times:
-            await asyncio.sleep(0.02)
 
 
 async def idle(server: Server) -> None:

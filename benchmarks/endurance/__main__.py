@@ -12,7 +12,7 @@ import uvloop
 
 from benchmarks.run import IDLE, Progress, measure, readable_errors
 from benchmarks.servers import allow_open_files
-from tests.servers import NGINX, NO_NGINX
+from tests.servers import NGINX
 
 from .cluster import cluster
 from .faults import FAULTS, survive
@@ -70,7 +70,7 @@ def main() -> None:
     given = arguments()
     plan, names = planned(given), set(given.only) or {LOAD, ALL_FAULTS, IDLE}
     if names != {IDLE} and NGINX is None:
-        raise SystemExit(NO_NGINX)
+        raise SystemExit("nginx is not installed: apt-get install nginx")
     allow_open_files(plan.open_files(idle=IDLE in names))
     with readable_errors():
         report = run(plan, names, Progress())

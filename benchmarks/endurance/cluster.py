@@ -8,8 +8,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 from redis import Redis
@@ -41,9 +39,8 @@ class Cluster:
         self._env = environment(**OURS_ENV, REDIS_URL=f"redis://127.0.0.1:{redis_port}")
         self.ports = [lasting_port() for _ in range(PROCESSES)]
         self.processes = [self._start(port) for port in self.ports]
-        folder = Path(stack.enter_context(TemporaryDirectory()))
-        served_by = f"add_header {SERVED_BY} $upstream_addr always;"
-        self.nginx = stack.enter_context(nginx(folder, lasting_port(), *self.addresses, http=served_by))
+        served_by = {"server_tokens off;": f"server_tokens off; add_header {SERVED_BY} $upstream_addr always;"}
+        self.nginx = stack.enter_context(nginx(*self.addresses, changes=served_by))
 
     @property
     def port(self) -> int:

@@ -6,57 +6,27 @@ SIGUSR1 makes what Redis says arrive 200 ms late, the next one makes it prompt a
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import sys
-from contextlib import suppress
+
+from tests.proxies import slow_proxy
 
 LATE = 0.2  # seconds
-PIECE = 65_536  # bytes
-
-
-class Proxy:
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._delay = 0.0
-
-    def toggle(self) -> None:
-        self._delay = 0.0 if self._delay else LATE
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        await asyncio.gather(self._commands(reader, back), self._answers(there, writer))
-
-    async def _commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(PIECE):
-                writer.write(data)
-        writer.close()
-
-    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Each piece after the delay that held when it came, and after the piece before."""
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-
-        async def pass_on() -> None:
-            while data := (piece := await pieces.get())[1]:
-                await asyncio.sleep(piece[0] - loop.time())
-                writer.write(data)
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(pass_on())
-            with suppress(OSError):
-                while data := await reader.read(PIECE):
-                    pieces.put_nowait((loop.time() + self._delay, data))
-            pieces.put_nowait((loop.time(), b""))
-        writer.close()
 
 
 async def main() -> None:
-    proxy = Proxy(int(sys.argv[1]))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, proxy.toggle)
-    async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
-        print(f"Listening on {server.sockets[0].getsockname()[1]}", flush=True)
-        await server.serve_forever()
+    delays = itertools.cycle((0.0, LATE))
+    delay = next(delays)
+
+    def toggle() -> None:
+        nonlocal delay
+        delay = next(delays)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, toggle)
+    async with slow_proxy(int(sys.argv[1]), lambda: delay) as port:
+        print(f"Listening on {port}", flush=True)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
