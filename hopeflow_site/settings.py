@@ -125,11 +125,22 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+
+def _in_a_line(record: Any) -> bool:
+    """What Django refuses, a host that is not in ALLOWED_HOSTS say, is the client's fault: any stranger could fill the
+    log with tracebacks.
+    """
+    if getattr(record, "status_code", 500) < 500:
+        record.exc_info = None
+    return True
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"in a line": {"()": "django.utils.log.CallbackFilter", "callback": _in_a_line}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["in a line"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {"realtime": {"level": env.str("LOG_LEVEL", default="INFO")}},
 }

@@ -129,7 +129,7 @@ async def deliver(
     metrics.DELIVERY_SECONDS.observe(time.perf_counter() - begun)
     clients, results = roll_call.client_count, roll_call.results
     logger.info(
-        "publish user=%r envelope=%s type=%r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
+        "publish user=%r envelope=%s type=%.100r clients=%d acks=%d", user, envelope.id, type, clients, len(results)
     )
     (metrics.TIMED_OUT if timed_out else metrics.DELIVERED if clients else metrics.NOBODY).inc()
     if envelope_delivered.receivers:
@@ -178,7 +178,7 @@ def _publish_late(user: str, type: str, payload: str | None) -> None:
         refuse_async_code("apublish")
         background.run(deliver, user, type, payload, None, False)
     except Exception as error:
-        logger.error("publish after the commit failed user=%r type=%r: %r", user, type, error)
+        logger.error("publish after the commit failed user=%r type=%.100r: %r", user, type, error)
 
 
 def _checked(type: str, payload: Any, timeout: float | None) -> tuple[str, str | None, float | None]:

@@ -223,6 +223,30 @@ async def test_a_header_that_is_not_ascii_is_a_bad_request_and_no_traceback(line
         assert "Traceback" not in server.log
 
 
+async def test_what_a_stranger_writes_in_a_request_makes_no_odd_line_in_the_log() -> None:
+    """No traceback for a host that is not ours, no control character of its path."""
+    async with serving() as (service, server):
+        for first, host in (("GET /elsewhere", "evil.example"), ("GET /\x7f", "localhost")):
+            reader, writer = await open_stream(server)
+            writer.write(f"{first} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            async with asyncio.timeout(PATIENCE):
+                await reader.read()
+            writer.close()
+        await service.publish("ann")
+        assert "Invalid HTTP_HOST header: 'evil.example'" in server.log
+        assert '"GET /%7F" 404' in server.log
+        assert "Traceback" not in server.log
+
+
+async def test_a_long_type_is_cut_in_the_log() -> None:
+    async with serving() as (service, server):
+        await service.publish("ann", "x" * MB)
+        async with asyncio.timeout(PATIENCE):
+            while "publish user='ann'" not in server.log:
+                await asyncio.sleep(0.02)
+        assert len(server.log) < 5_000
+
+
 @pytest.mark.parametrize("path", ["/stuck", "/stubborn"])
 async def test_a_stop_does_not_wait_for_ever_for_who_never_answers(path: str) -> None:
     arguments = ("--drain-time", "0.1", "--drain-timeout", "0.2")

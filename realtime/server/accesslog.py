@@ -27,4 +27,5 @@ class AccessLog(AccessLogGenerator):
     """Daphne's own, in its format."""
 
     def write_entry(self, host: Any, date: Any, request: str, *status: Any, **more: Any) -> None:
-        super().write_entry(host, date, without_tokens(request), *status, **more)
+        # DEL is the one control character that Twisted lets into a target.
+        super().write_entry(host, date, without_tokens(request).replace("\x7f", "%7F"), *status, **more)
