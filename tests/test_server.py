@@ -37,6 +37,7 @@ from .clients import (
     token,
     with_query,
 )
+from .fuzz.wire import Connection, RawSocket, frame, handshake
 from .servers import APPLICATION, ROOT, Server, daphne, environment, free_port, realtime_server
 
 MB = 1024 * 1024
@@ -213,7 +214,7 @@ async def test_a_handshake_that_comes_during_a_stop_is_refused() -> None:
         assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
 
 
-@pytest.mark.parametrize("line", ["Sec-WebSocket-Protocol: \xe9", "X-Forwarded-For: \xff"])
+@pytest.mark.parametrize("line", ["Sec-WebSocket-Protocol: \xe9", "X-Forwarded-For: \xff", "Daphne-Root-Path: \xe9"])
 async def test_a_header_that_is_not_ascii_is_a_bad_request_and_no_traceback(line: str) -> None:
     doors: tuple[tuple[Door, int], ...] = (("socket", 101), ("publish", 200))
     async with serving("--proxy-headers") as (service, server):
@@ -221,6 +222,22 @@ async def test_a_header_that_is_not_ascii_is_a_bad_request_and_no_traceback(line
             assert await service.status(door, bearer(token("ann")), line) == 400
             assert await service.status(door, bearer(token("ann"))) == granted
         assert "Traceback" not in server.log
+
+
+async def test_frames_that_come_with_the_handshake_take_effect() -> None:
+    """Whether they are less or more than the server reads at once: nothing is lost, and the socket does not stall."""
+    async with serving(REALTIME_FRAME_BURST=str(10**9)) as (_, server):
+        for pings in (1, 20_000):
+            with RawSocket(server, "ann", with_handshake=frame(b"ping") * pings) as socket:
+                assert [socket.text() for _ in range(pings)] == ["pong"] * pings
+
+
+async def test_a_handshake_that_comes_twice_is_answered_once() -> None:
+    async with serving() as (_, server):
+        for jwt_text, status in ((JWT, 101), ("no token", 401)):
+            with Connection(server, handshake(jwt_text) * 2) as connection:
+                assert connection.answer().status == status
+                assert b"HTTP/" not in connection.end()
 
 
 async def test_what_a_stranger_writes_in_a_request_makes_no_odd_line_in_the_log() -> None:

@@ -21,10 +21,15 @@ class WebRequest(DaphneWebRequest):
 
     def process(self) -> Any:
         # Daphne decodes these as ASCII, and answers what is none with a traceback in the log.
-        names = [b"sec-websocket-protocol", *map(str.encode, filter(None, self._proxy_headers()))]
-        if all(value.isascii() for name in names for value in self.requestHeaders.getRawHeaders(name, [])):
-            return super().process()
-        return self.basic_error(400, b"Bad Request", "Invalid header value")
+        names = [b"sec-websocket-protocol", b"daphne-root-path", *map(str.encode, filter(None, self._proxy_headers()))]
+        if not all(value.isascii() for name in names for value in self.requestHeaders.getRawHeaders(name, [])):
+            return self.basic_error(400, b"Bad Request", "Invalid header value")
+        channel = self.channel
+        processed = super().process()
+        if self.transport is None:  # It has become a socket. The channel would keep what came in behind the handshake.
+            transport = channel.transport
+            channel.rawDataReceived = getattr(transport, "wrappedProtocol", transport.protocol).dataReceived
+        return processed
 
     def _proxy_headers(self) -> tuple[str | None, ...]:
         server = self.server

@@ -174,6 +174,11 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     # What the client says
 
+    def processHandshake(self) -> None:
+        # What comes before it has been answered waits: autobahn would take it for another one, and fail.
+        if not hasattr(self, "handshake_deferred"):
+            super().processHandshake()
+
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if not self.muted:
             self._inbox.put(len(payload))
