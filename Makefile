@@ -36,12 +36,13 @@ print("DJANGO_DEBUG=true")
 endef
 export env_file
 
-.PHONY: help run test bench packages
+.PHONY: help run test fuzz bench packages
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run    start the service on http://127.0.0.1:8000 (other: make run HOST=0.0.0.0 PORT=8001)"
 	@echo "make test   ruff, mypy and all tests"
+	@echo "make fuzz   bad input for many minutes"
 	@echo "make bench  the benchmarks"
 
 run: .venv/run.stamp .env
@@ -55,6 +56,9 @@ test: .venv/dev.stamp packages
 	$(python) -m ruff format --check .
 	$(python) -m mypy
 	$(python) -m pytest -n 3 --dist loadgroup
+
+fuzz: .venv/dev.stamp
+	$(python) -m pytest tests/fuzz --verbose --timeout 0 --hypothesis-profile long --hypothesis-show-statistics
 
 bench: .venv/dev.stamp
 	$(python) -m benchmarks

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from realtime.background import background
 
@@ -15,9 +15,13 @@ from .servers import valkey
 
 pytest.register_assert_rewrite("tests.clients")
 
-# How long one example takes says more about what else the machine does than about the code.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# How long one example takes says more about what else the machine does than about the code; and to explain a failure
+# takes longer than to find it, where an example is a hundred requests. The suite tries the same examples each time, so
+# that it fails for what has changed; the long run (`make fuzz`) tries others, and remembers those that failed.
+PHASES = set(Phase) - {Phase.explain}
+settings.register_profile("suite", deadline=None, phases=PHASES, derandomize=True)
+settings.register_profile("long", deadline=None, phases=PHASES, max_examples=3_000)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
