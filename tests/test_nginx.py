@@ -196,6 +196,13 @@ async def test_forged_addresses(service: Service, processes: list[Server]) -> No
     assert "203.0.113.7" not in await logged('"GET /forged" 404', *processes)
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+async def test_what_is_for_those_inside_stays_inside(service: Service, path: str) -> None:
+    """By its own name, and by that of another path with a root path of the client's."""
+    assert (await service.request("GET", path)).status_code == 404
+    assert (await service.request("GET", f"/x{path}", daphne_root_path="/x")).status_code == 404
+
+
 async def test_a_process_is_down() -> None:
     """While one process cannot be reached, every publish is answered by the other."""
     with realtime_server(environment()) as process, nginx(f"127.0.0.1:{free_port()}", process) as server:

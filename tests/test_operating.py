@@ -93,4 +93,4 @@ def warnings(path: Path) -> Iterator[str]:
 def text(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]
-    return re.sub(r"%[a-z]", "…", str(node.value)) if isinstance(node, ast.Constant) else ""
+    return re.sub(r"%[.\d]*[a-z]", "…", str(node.value)) if isinstance(node, ast.Constant) else ""

@@ -391,3 +391,10 @@ async def test_stock_daphne_tells_its_sockets_too_that_it_stops() -> None:
             assert [await closed(socket) for socket in sockets] == [(4012, "")] * 20
             assert await asyncio.to_thread(server.process.wait, PATIENCE) is not None
         assert "Traceback" not in server.log
+
+
+async def test_a_client_can_t_say_what_the_root_path_is() -> None:
+    """It would reach a path that the proxy in front keeps from it by the name of another."""
+    async with serving(REALTIME_METRICS="true") as (service, _):
+        assert (await service.request("GET", "/metrics")).status_code == 200
+        assert (await service.request("GET", "/x/metrics", daphne_root_path="/x")).status_code == 404

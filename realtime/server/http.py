@@ -20,6 +20,10 @@ class WebRequest(DaphneWebRequest):
         super().requestReceived(*request)
 
     def process(self) -> Any:
+        if not any(
+            self._proxy_headers()
+        ):  # there is no proxy that could mean it, and it makes one path look like another
+            self.requestHeaders.removeHeader(b"daphne-root-path")
         # Daphne decodes these as ASCII, and answers what is none with a traceback in the log.
         names = [b"sec-websocket-protocol", b"daphne-root-path", *map(str.encode, filter(None, self._proxy_headers()))]
         if not all(value.isascii() for name in names for value in self.requestHeaders.getRawHeaders(name, [])):
