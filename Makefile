@@ -55,7 +55,7 @@ test: .venv/dev.stamp packages
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
-	$(python) -m pytest -n 3 --dist loadgroup
+	$(python) -m pytest -n 4 --dist loadgroup
 
 fuzz: .venv/dev.stamp
 	$(python) -m pytest tests/fuzz --verbose --timeout 0 --hypothesis-profile long --hypothesis-show-statistics

@@ -15,7 +15,7 @@ from .clients import Service, Socket, dump, service_of
 from .servers import daphne, environment
 
 FOR_EVER = "60"  # seconds that a missing report or ack would cost: far more than the test may take
-SECONDS = 6.0
+SECONDS = 4.0
 IN_TIME = 5.0
 USERS = 5
 

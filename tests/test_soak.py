@@ -22,7 +22,7 @@ from .servers import daphne, environment
 INSPECTED = "tests.sites.inspected:application"
 ACK_TIMEOUT = 0.3
 USERS = 40
-PUBLISHES = 2_000
+PUBLISHES = 1_200
 AT_ONCE = 60
 PATIENCE = 20.0
 

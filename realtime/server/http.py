@@ -20,9 +20,7 @@ class WebRequest(DaphneWebRequest):
         super().requestReceived(*request)
 
     def process(self) -> Any:
-        if not any(
-            self._proxy_headers()
-        ):  # there is no proxy that could mean it, and it makes one path look like another
+        if not any(self._proxy_headers()):  # no proxy can have meant it, and it makes one path look like another
             self.requestHeaders.removeHeader(b"daphne-root-path")
         # Daphne decodes these as ASCII, and answers what is none with a traceback in the log.
         names = [b"sec-websocket-protocol", b"daphne-root-path", *map(str.encode, filter(None, self._proxy_headers()))]

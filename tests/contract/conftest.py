@@ -62,7 +62,13 @@ TOPOLOGIES = [
     ),
     # All of it on plain daphne is run in a product that embeds it; this one has the paths of the site.
     Topology(name="daphne-local", server=daphne, arguments=DAPHNE_PINGS, modules=("test_sockets",)),
-    Topology(name="uvicorn-local", server=uvicorn, arguments=UVICORN_PINGS, strict_401=True),
+    Topology(
+        name="uvicorn-local",
+        server=uvicorn,
+        arguments=UVICORN_PINGS,
+        modules=("test_acks", "test_answers", "test_idle", "test_publish", "test_sockets", "test_text", "test_tokens"),
+        strict_401=True,
+    ),
     Topology(
         name="behind-middleware",
         server=daphne,

@@ -21,9 +21,7 @@ from tests.fuzz.wire import Answer, Connection, RawSocket
 from tests.servers import APPLICATION, Server, environment, migrate, realtime_server, valkey
 
 MB = 1024 * 1024
-GROWTH = (
-    150 * MB
-)  # of both processes: garbage that is collected rarely. It is 50 MB each after 7,000 requests or 60,000
+GROWTH = 150 * MB  # of both processes: garbage that is collected rarely, as much after 7,000 requests as after 60,000
 LOGGED = 1000  # bytes an input
 METRICS_TOKEN = token("a publisher")  # one token for all that is in docs/openapi.yaml
 LINE = re.compile(

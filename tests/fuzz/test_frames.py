@@ -260,9 +260,7 @@ violations = st.one_of(
 def test_what_breaks_the_websocket_protocol_closes_that_socket_alone(
     site: Site, broken: list[Violation], noise: list[str]
 ) -> None:
-    """With the code that RFC 6455 asks for, unless the connection is reset before it is read: TCP does so for bytes that
-    come after the end.
-    """
+    """With the code that RFC 6455 asks for. (A few are reset before it is read: TCP does so to who sends on.)"""
     for violation in broken:
         with RawSocket(site.servers[0], "somebody") as socket:
             socket.send(b"".join(frame(text.encode()) for text in noise) + violation.sent + frame(b"ping"))
