@@ -214,6 +214,36 @@ async def test_a_handshake_that_comes_during_a_stop_is_refused() -> None:
         assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
 
 
+async def test_a_process_that_stops_is_not_ready_and_closes_its_connections_behind_an_answer() -> None:
+    async with serving("--drain-timeout", "3") as (service, server), service.connect("ann", {"type": "t"}) as socket:
+        publish = service.begin("ann", "t")
+        envelope = await socket.envelope()
+        reader, writer = await open_stream(server)
+        for status, accepting in ((b"200", "true"), (b"503", "false")):
+            writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await reader.readuntil(b"}")
+            assert head.split()[1] == status
+            assert f'"accepting":{accepting}'.encode() in body
+            if accepting == "true":
+                server.process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(PATIENCE):
+                    while "stopping" not in server.log:
+                        await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        writer.close()
+        await socket.ack(envelope)
+        assert await publish == answered(1, "null")
+
+
+def test_it_runs_on_uvloop() -> None:
+    script = "import realtime.server.cli; from twisted.internet import reactor; print(type(reactor._asyncioEventloop))"
+    said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said == "<class 'uvloop.Loop'>\n"
+
+
 @pytest.mark.parametrize("line", ["Sec-WebSocket-Protocol: \xe9", "X-Forwarded-For: \xff", "Daphne-Root-Path: \xe9"])
 async def test_a_header_that_is_not_ascii_is_a_bad_request_and_no_traceback(line: str) -> None:
     doors: tuple[tuple[Door, int], ...] = (("socket", 101), ("publish", 200))
