@@ -153,10 +153,14 @@ def uvicorn(
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-def missing(program: str) -> NoReturn:
+def missing(package: str) -> NoReturn:
     """Skip the test for want of a Debian package; in continuous integration nothing may be wanting."""
-    give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-    give_up(f"{program} is not installed: apt-get install {program}")
+    unable(f"{package} is not installed: apt-get install {package}")
+
+
+def unable(reason: str) -> NoReturn:
+    """Skip the test; in continuous integration it fails."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 @contextmanager

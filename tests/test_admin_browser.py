@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from realtime.protocol import CloseCode
 from tests.clients import Door, Service, Socket, bearer, service_of
-from tests.servers import ROOT, Server, daphne, environment, valkey
+from tests.servers import ROOT, Server, daphne, environment, missing, valkey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
@@ -101,8 +100,7 @@ async def services(processes: list[Server]) -> AsyncIterator[list[Service]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("Chromium is not installed: apt-get install chromium fonts-dejavu-core")
+        missing("chromium fonts-dejavu-core")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=[f"--{argument}" for argument in QUIET.split()]

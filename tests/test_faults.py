@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import signal
 from collections import Counter
@@ -20,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 from .clients import PATIENCE, Envelope, Service, Socket, answered, dump, service_of
 from .proxies import slow_proxy
-from .servers import Host, Server, environment, realtime_server, stopped, valkey_host
+from .servers import Host, Server, environment, missing, realtime_server, stopped, valkey_host
 
 UNAVAILABLE = (503, '{"error":"Service Unavailable"}')
 ACK_TIMEOUT = "60"  # seconds: an answer that comes at all has not waited for it
@@ -265,7 +264,7 @@ async def test_redis_fails_over_to_another_address(tmp_path: Path) -> None:
     """Sentinel makes the replica the master: all processes find it there. This Redis is a Redis."""
     program = shutil.which("redis-server")
     if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("apt-get install redis-server")
+        missing("redis-server")
     master = Host(program)
     replica = Host(program, "--replicaof", "127.0.0.1", str(master.port))
     configuration = tmp_path / "sentinel.conf"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +19,7 @@ import yaml
 from websockets.exceptions import InvalidStatus
 
 from .clients import PATIENCE, Service, dump, service_of
-from .servers import ROOT, Server, environment, free_port, realtime_server, running, stopped, valkey_host
+from .servers import ROOT, Server, environment, free_port, missing, realtime_server, running, stopped, valkey_host
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/hopeflow-realtime.json").read_text())
 FILES = ROOT / "deploy/prometheus"
@@ -54,7 +53,7 @@ async def prometheus(folder: Path, *targets: Server) -> AsyncIterator[Prometheus
     """A Prometheus with the project's configuration: it asks these processes, and more often."""
     program = shutil.which("prometheus")
     if program is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("apt-get install prometheus")
+        missing("prometheus")
     configuration = (FILES / "prometheus.yml").read_text()
     addresses = [target.url.removeprefix("http://") for target in targets]
     for old, new in {

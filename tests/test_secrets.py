@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -18,7 +17,19 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from .clients import PATIENCE, Service, Socket, bearer, service_of, token
-from .servers import SECRET, daphne, environment, free_port, manage, migrate, postgres, postgres_folder, uvicorn, valkey
+from .servers import (
+    SECRET,
+    daphne,
+    environment,
+    free_port,
+    manage,
+    migrate,
+    missing,
+    postgres,
+    postgres_folder,
+    uvicorn,
+    valkey,
+)
 
 SQLITE = pytest.param("sqlite", marks=pytest.mark.xdist_group("secrets on sqlite"))
 POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.xdist_group("secrets on postgresql"))
@@ -30,9 +41,7 @@ POLL_NEVER = "3600"  # so that what takes effect is what was told
 
 def needs_postgres() -> None:
     if postgres_folder() is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL is not installed: make test installs it, as root")
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+        missing("postgresql")
 
 
 @dataclass

@@ -59,6 +59,13 @@ async def closed(socket: Socket) -> tuple[int, str]:
     return socket.connection.close_code or 0, socket.connection.close_reason or ""
 
 
+async def begin_to_stop(server: Server) -> None:
+    server.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(PATIENCE):
+        while "stopping" not in server.log:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_refused_handshake_says_why_as_json_that_any_page_may_read() -> None:
     away = f"redis://127.0.0.1:{free_port()}"
     async with serving() as (service, _), serving(REDIS_URL=away) as (without_redis, _):
@@ -199,10 +206,7 @@ async def test_a_handshake_that_comes_during_a_stop_is_refused() -> None:
         envelope = await socket.envelope()
         reader, writer = await open_stream(server)
         await service.publish("nobody")  # so the connection before it has been taken
-        server.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE):
-            while "stopping" not in server.log:
-                await asyncio.sleep(0.02)
+        await begin_to_stop(server)
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
         upgrade = f"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{key}"
         writer.write(f"{upgrade}{bearer(token('bob'))}\r\n\r\n".encode())
@@ -227,10 +231,7 @@ async def test_a_process_that_stops_is_not_ready_and_closes_its_connections_behi
             assert head.split()[1] == status
             assert f'"accepting":{accepting}'.encode() in body
             if accepting == "true":
-                server.process.send_signal(signal.SIGTERM)
-                async with asyncio.timeout(PATIENCE):
-                    while "stopping" not in server.log:
-                        await asyncio.sleep(0.02)
+                await begin_to_stop(server)
         async with asyncio.timeout(PATIENCE):
             assert await reader.read() == b""
         writer.close()
