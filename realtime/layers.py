@@ -99,7 +99,7 @@ class LocalChannelLayer(BaseChannelLayer):
         try:
             yield name, mailbox
         finally:
-            del self.channels[name]
+            self.channels.pop(name, None)
 
     def fail_replies(self, error: Exception) -> None:
         """Answers may have been lost: whoever waits on a reply channel gets this error."""
@@ -263,7 +263,7 @@ class RedisLoopLayer:
         self._process_prefix = f"{layer.prefix}:process:"
         self._group_prefix = f"{layer.prefix}:group:"
         self._process_channel = self._process_prefix + self.local.process
-        self._hosts = [RedisHost(host, f"{layer.prefix}:processes", self._on_message) for host in layer.hosts]
+        self._hosts = [RedisHost(host, f"{layer.prefix}:process:all", self._on_message) for host in layer.hosts]
         self._host(self._process_channel).on_loss = self._lose_answers
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._outbox: dict[str, list[tuple[str, Message]]] = {}

@@ -25,8 +25,9 @@ CONNECT_TIMEOUT = 1.0  # seconds
 COMMAND_TIMEOUT = 0.8  # seconds until Redis must have answered, so that a publish fails within one
 HEARTBEAT = 0.5  # seconds between two looks at whether Redis still answers, and for each answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two attempts to connect
-REUNION = 1.2  # seconds after an outage that the other processes are given to be back too, at most
+REUNION = 1.5  # seconds after an outage that the other processes are given: an attempt that hangs, a pause, another
 LOOK = 0.02  # seconds between two looks at whether they are
+BEATS = 4  # heartbeats for which a process that has gone counts as one that will be back
 NAMES_A_COMMAND = 1000  # when subscribing to all again
 
 # RESP2: a subscribed connection answers nothing but its subscriptions, so every other reply is a message. No socket
@@ -99,7 +100,7 @@ class RedisHost:
         self._subscribed: set[str] = set()  # and subscribed to again after a loss
         self._pipelines: tuple[Pipeline, Pipeline] | None = None  # that listens, that publishes; None: away
         self._tried = asyncio.Event()  # the first attempt to connect is over
-        self._processes = math.inf  # that were connected to it, when last looked at
+        self._counted: deque[float] = deque(maxlen=BEATS)  # processes that were connected to it, when last looked at
         self._reunited = False  # they are back
         self._keeper: asyncio.Task[None] | None = None
 
@@ -146,7 +147,7 @@ class RedisHost:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-            self._keeper = None
+            self._keeper = self._pipelines = None
 
     async def _connected(self) -> tuple[Pipeline, Pipeline]:
         if self._keeper is None:
@@ -198,7 +199,7 @@ class RedisHost:
                     await asyncio.sleep(HEARTBEAT)
                     await _beat(listener)
                     await _beat(publisher)
-                    self._processes = await self._count(publisher) or math.inf
+                    self._counted.append(await self._count(publisher) or math.inf)
         finally:
             await listener.close()
             await publisher.close()
@@ -209,12 +210,15 @@ class RedisHost:
             some = names[start : start + NAMES_A_COMMAND]
             await _answer(listener.send("SUBSCRIBE", *some, answers=len(some)))
         await _answer(listener.send("SUBSCRIBE", self._beacon))  # the last: who is counted there hears the others
+        while left := set(names) - self._subscribed:  # meanwhile, when nobody could tell Redis
+            await _answer(listener.send("UNSUBSCRIBE", *left, answers=len(left)))
+            names = [name for name in names if name not in left]
 
     async def _reunite(self, publisher: Pipeline) -> None:
         """Returns when as many processes are connected as were before the outage, or when they have had the time."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + REUNION
-        while await self._count(publisher) < self._processes and loop.time() < end:  # noqa: ASYNC110  (no hot path)
+        end, before = loop.time() + REUNION, max(self._counted, default=math.inf)
+        while await self._count(publisher) < before and loop.time() < end:  # noqa: ASYNC110  (no hot path)
             await asyncio.sleep(LOOK)
         self._reunited = True
 

@@ -24,6 +24,7 @@ from .servers import Host, Server, environment, missing, realtime_server, stoppe
 UNAVAILABLE = (503, '{"error":"Service Unavailable"}')
 ACK_TIMEOUT = "60"  # seconds: an answer that comes at all has not waited for it
 PAUSE = 0.02  # seconds between two publishes of one publisher
+AT_ONCE = 3.0  # seconds: an answer that comes within one, on a machine that is busy
 
 pytestmark = pytest.mark.xdist_group("faults")
 
@@ -115,7 +116,7 @@ class Publishing:
         while not done.is_set():
             number += 1
             body = dump({"userId": user, "type": "t", "payload": number})
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(AT_ONCE):
                 response = await service.post(body)
             got = response.status_code, response.text
             if got == (200, answered(sockets, *[str(number)] * sockets)):

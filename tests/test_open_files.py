@@ -55,13 +55,15 @@ async def refusal(service: Service, stack: AsyncExitStack) -> Response:
 async def test_out_of_open_files_all_that_is_open_works_on_and_new_ones_wait_for_room() -> None:
     """Refused sockets are told so, Redis can be connected to again meanwhile, and the log has a line about it."""
     redis = valkey_host()
-    with stopped(redis), limited(f"-n {LIMIT}", REDIS_URL=redis.url) as server:
+    with stopped(redis), limited(f"-n {LIMIT}", REDIS_URL=redis.url, REALTIME_METRICS="true") as server:
         redis.start()
         async with service_of([server], 401) as service, service.connect("ann", {"type": "t"}) as socket:
             async with AsyncExitStack() as stack:
                 response = await refusal(service, stack)
                 assert (response.status_code, json.loads(response.body)) == (503, {"error": "Service Unavailable"})
                 assert response.headers["Retry-After"] == "1"
+                numbers = (await service.request("GET", "/metrics")).text
+                assert 'realtime_handshakes_refused_total{reason="open files"} 1.0' in numbers
                 assert await service.publish("nobody") == NOBODY
                 await take_all(service, stack)
                 for number in range(3):

@@ -62,6 +62,7 @@ def test_the_reasons_of_refusals_are_those_in_the_code() -> None:
     assert set(re.findall(r"`([a-z ]+)`", cell.partition("| `reason` |")[2])) == {
         "invalid token",
         "forbidden",
+        "open files",
         *bounds,
         *UNAVAILABLE_SINCE.values(),
     }

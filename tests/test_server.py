@@ -353,6 +353,24 @@ async def test_many_clients_that_stop_reading_leave_no_memory_behind() -> None:
         assert held[-1] - held[2] < 60 * MB, held  # five times 16 MB and more, if it stayed
 
 
+async def test_what_waited_for_a_client_that_was_cut_off_does_not_count_against_the_next() -> None:
+    payload = json.dumps("x" * MB)
+    arguments = ("--max-send-buffer", str(8 * MB), "--max-send-buffers", str(20 * MB))
+    async with serving(*arguments, REALTIME_ACK_TIMEOUT="0") as (service, server):
+        taken = []
+        for number in range(1, 6):
+            async with service.connect("ann", {"type": "t"}, **QUICK) as slow:
+                slow.connection.transport.pause_reading()
+                taken.append(0)
+                while server.log.count("reads too slowly") < number:
+                    await service.publish("ann", "t", payload)
+                    taken[-1] += 1
+                async with asyncio.timeout(PATIENCE):
+                    while server.log.count("WSDISCONNECT") < number:
+                        await asyncio.sleep(0.02)
+        assert min(taken) > max(taken) - 4, taken
+
+
 async def test_two_hundred_clients_that_stop_reading_cost_no_more_than_all_of_them_may() -> None:
     """100 MB are published to them: 20 GB, if all of it waited. An envelope for each comes on top of what may wait."""
     user, payload, most = str(uuid4()), json.dumps("x" * (MB // 4)), 64 * MB

@@ -93,7 +93,9 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         transport.registerProducer(self._outbox, True)
 
     def onConnect(self, request: Any) -> Any:
-        if self.factory.server_class.draining or files.are_short(files.FOR_REQUESTS):
+        draining = self.factory.server_class.draining
+        if draining or files.are_short(files.FOR_REQUESTS):
+            metrics.REFUSALS.labels("draining" if draining else "open files").inc()
             headers = [(name.encode(), value.encode()) for name, value in BUSY.all_headers]
             self._refusal, self._refused_body = {"status": BUSY.status, "headers": headers}, BUSY.body.encode()
             raise ConnectionDeny(BUSY.status)  # type: ignore[no-untyped-call]
@@ -103,6 +105,10 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         super().onOpen()
         if self.server.draining:  # its handshake was under way
             self.end(CloseCode.RESTARTING)
+
+    def unregisterProducer(self) -> None:
+        super().unregisterProducer()
+        self._outbox.stopProducing()  # autobahn does this before it drops a client, and then nobody else tells
 
     def connectionLost(self, reason: Any = None) -> None:
         super().connectionLost(reason)
