@@ -112,11 +112,12 @@ async def test_somebody_elses_envelope_cannot_be_acked(service: Service, user: s
     async with (
         service.connect(user, {"type": "t"}) as socket,
         service.connect(user, {"type": "u"}) as sibling,
-        service.connect(user) as latecomer,
+        service.connect(user, {"type": "v"}) as latecomer,
         service.connect(f"other-{user}", {"type": "t"}) as stranger,
     ):
         publish = service.begin(user, "t")
         envelope = await socket.envelope()
+        await service.deliver(latecomer, user, "v")  # so its process has seen what was published before
         await latecomer.subscribe({"type": "t"})
         for other in (sibling, latecomer, stranger):
             await other.ack(envelope, '"wrong"')
