@@ -322,9 +322,8 @@ class RedisLoopLayer:
 
     async def group_send(self, group: str, message: Message) -> int:
         await self._listen()  # the answers arrive there
-        host = self._host(group)
-        await host.reunited()
-        return await host.publish(self._group_prefix + group, self._serializer.serialize(message))
+        data = self._serializer.serialize(message)
+        return await self._host(group).publish(self._group_prefix + group, data, to_all=True)
 
     async def ping(self) -> None:
         await asyncio.gather(*(host.ping() for host in self._hosts))

@@ -104,24 +104,22 @@ class RedisHost:
         self._reunited = False  # they are back
         self._keeper: asyncio.Task[None] | None = None
 
-    async def publish(self, name: str, data: bytes) -> int:
-        """How many processes Redis has handed it to. Raises LayerUnavailable."""
+    async def publish(self, name: str, data: bytes, to_all: bool = False) -> int:
+        """How many processes Redis has handed it to. Raises LayerUnavailable.
+
+        `to_all`: to whoever has subscribed. Then it is raised too until the processes that an outage cut off are back:
+        a count that is taken before would be too low.
+        """
         _, publisher = await self._connected()
+        if to_all:
+            self._check_reunited()
         count: int = await _answer(publisher.send("PUBLISH", name, data))
         return count
 
-    async def reunited(self) -> None:
-        """Raises LayerUnavailable while Redis is away, and until the processes that it cut off are back, too: a count
-        that is taken before would be too low.
-        """
-        await self._connected()
-        if not self._reunited:
-            raise LayerUnavailable("Redis is back, but not yet for all processes")
-
     async def ping(self) -> None:
-        """Returns when Redis has answered. Raises LayerUnavailable."""
-        await self.reunited()
+        """Returns when Redis has answered. Raises LayerUnavailable, as a publish to all would."""
         _, publisher = await self._connected()
+        self._check_reunited()
         await _answer(publisher.send("PING"))
 
     async def subscribe(self, name: str) -> None:
@@ -148,6 +146,10 @@ class RedisHost:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
             self._keeper = self._pipelines = None
+
+    def _check_reunited(self) -> None:
+        if not self._reunited:
+            raise LayerUnavailable("Redis is back, but not yet for all processes")
 
     async def _connected(self) -> tuple[Pipeline, Pipeline]:
         if self._keeper is None:

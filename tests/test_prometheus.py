@@ -19,7 +19,18 @@ import yaml
 from websockets.exceptions import InvalidStatus
 
 from .clients import PATIENCE, Service, dump, service_of
-from .servers import ROOT, Server, environment, free_port, missing, realtime_server, running, stopped, valkey_host
+from .servers import (
+    ROOT,
+    Server,
+    environment,
+    free_port,
+    missing,
+    realtime_server,
+    replaced,
+    running,
+    stopped,
+    valkey_host,
+)
 
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy/grafana/hopeflow-realtime.json").read_text())
 FILES = ROOT / "deploy/prometheus"
@@ -54,17 +65,14 @@ async def prometheus(folder: Path, *targets: Server) -> AsyncIterator[Prometheus
     program = shutil.which("prometheus")
     if program is None:
         missing("prometheus")
-    configuration = (FILES / "prometheus.yml").read_text()
-    addresses = [target.url.removeprefix("http://") for target in targets]
-    for old, new in {
+    addresses = [target.address for target in targets]
+    changes = {
         "scrape_interval: 15s": "scrape_interval: 200ms",
         "evaluation_interval: 15s": "evaluation_interval: 200ms",
         "/etc/prometheus/hopeflow-realtime-token": str(folder / "token"),
         '["127.0.0.1:8001", "127.0.0.1:8002"]': json.dumps(addresses),
-    }.items():
-        assert configuration.count(old) == 1, old
-        configuration = configuration.replace(old, new)
-    (folder / "prometheus.yml").write_text(configuration)
+    }
+    (folder / "prometheus.yml").write_text(replaced((FILES / "prometheus.yml").read_text(), changes))
     (folder / "token").write_text(TOKEN)
     shutil.copy(FILES / "alerts.yml", folder)
     listen = f"127.0.0.1:{free_port()}"
