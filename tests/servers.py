@@ -77,7 +77,9 @@ def running(command: list[str], pattern: str, env: Mapping[str, str], home: Path
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "server.log"
         base = {k: v for k, v in os.environ.items() if not k.startswith(("REALTIME_", "JWT_", "DJANGO_", "REDIS_"))}
-        with log_path.open("wb") as log:
+        with log_path.open(
+            "ab"
+        ) as log:  # what a process opens anew, as nginx does /dev/stdout, must not be overwritten
             process = subprocess.Popen(
                 command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env={**base, "PYTHONUNBUFFERED": "1", **env}
             )
