@@ -10,14 +10,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from django.apps import apps
 from django.core.handlers.asgi import ASGIHandler
 
 from . import protocol
 from .conf import conf
+from .console.desk import console
 from .consumers import RealtimeConsumer
 from .exposition import exposition
 from .health import alive, ready
-from .http import Response, authorization, header, query_string
+from .http import Response, authorization, header, query_string, refuse_handshake
 from .paths import Paths, local_path
 from .views import BodyTooLarge, PublishRequest, answer
 
@@ -37,6 +39,7 @@ def application(product: Application, prefix: str | None = None) -> Application:
     """
     paths = Paths(prefix)
     socket: Application = RealtimeConsumer.as_asgi()
+    has_console = apps.is_installed("django.contrib.admin")
     # Django's own handler knows no sockets and raises, which would fill the log.
     other_socket = refuse if isinstance(product, ASGIHandler) else product
 
@@ -56,7 +59,11 @@ def application(product: Application, prefix: str | None = None) -> Application:
         if kind == "http":
             await http(local_path(scope))(scope, receive, send)
         elif kind == "websocket":
-            await (socket if local_path(scope) in paths.sockets else other_socket)(scope, receive, send)
+            path = local_path(scope)
+            if path in paths.sockets:
+                await socket(scope, receive, send)
+            else:
+                await (console if has_console and path == paths.console else other_socket)(scope, receive, send)
         else:
             await product(scope, receive, send)
 
@@ -146,10 +153,7 @@ class Watch:
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a socket at a path that nobody serves."""
-    if "websocket.http.response" in (scope.get("extensions") or {}):
-        await Response.error(404, protocol.NOT_FOUND).send(send, "websocket.http.response")
-    else:
-        await send({"type": "websocket.close"})
+    await refuse_handshake(scope, send, Response.error(404, protocol.NOT_FOUND))
     with suppress(OSError):
         while (await receive())["type"] != "websocket.disconnect":
             pass

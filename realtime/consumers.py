@@ -18,7 +18,7 @@ from .admission import admit
 from .conf import conf
 from .envelopes import Envelope
 from .filters import Filters
-from .http import RETRY_SOON, Response, authorization, header, query_string
+from .http import RETRY_SOON, Response, authorization, header, query_string, refuse_handshake
 from .keyring import Forbidden, Grant
 from .layers import LayerUnavailable
 from .limits import Bucket, TooMany
@@ -223,12 +223,8 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             courier.send(signal, user=self.user, **where, **arguments)
 
     async def _refuse(self, reason: str, response: Response) -> None:
-        """Refuse the handshake and say why where the server can (an ASGI extension), else plainly, which is a 403."""
         metrics.REFUSALS.labels(reason).inc()
-        if "websocket.http.response" in (self.scope.get("extensions") or {}):
-            await response.send(self.base_send, "websocket.http.response")
-        else:
-            await self.close()
+        await refuse_handshake(self.scope, self.base_send, response)
 
 
 def _reason(code: int, reason: str) -> str:

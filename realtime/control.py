@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,37 +58,47 @@ def connections(user: User) -> list[Connection]:
 
 async def _connections(user: str) -> list[Connection]:
     group = events.group_name(user)
-    answers = await _ask(group, events.connections(group))
+    answers = await ask(group, events.connections(group))
     found = [
-        Connection(process, number, datetime.fromtimestamp(since, UTC), tuple(filters), awaited)
+        Connection(process, number, datetime.fromtimestamp(since, UTC), tuple(json.loads(filters)), awaited)
         for process, sockets in answers
         for number, since, filters, awaited in sockets
     ]
     return sorted(found, key=lambda connection: connection.since)
 
 
-async def adisconnect(user: User, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
-    """Close the sockets of a user in all processes. Returns how many. Raises LayerUnavailable.
+async def adisconnect(
+    user: User, code: int = CloseCode.DISCONNECTED, reason: str = "", *, only: Connection | None = None
+) -> int:
+    """Close the sockets of a user in all processes, or `only` one of `connections(user)`. Returns how many they were.
 
     Clients connect again unless the code tells them not to, as the default does (docs/protocol.md). `code` is 1000 or
-    3000 to 4999, `reason` at most 123 bytes (RFC 6455), else ValueError. Only some servers can send a reason.
+    3000 to 4999, `reason` at most 123 bytes (RFC 6455), else ValueError. Only some servers can send a reason. Raises
+    LayerUnavailable.
     """
-    return await _disconnect(await auser_id(user), code, reason)
+    return await close_sockets(await auser_id(user), code, reason, _place(only))
 
 
-def disconnect(user: User, code: int = CloseCode.DISCONNECTED, reason: str = "") -> int:
+def disconnect(
+    user: User, code: int = CloseCode.DISCONNECTED, reason: str = "", *, only: Connection | None = None
+) -> int:
     """`adisconnect` for code that is not async."""
     refuse_async_code("adisconnect")
-    return background.run(_disconnect, user_id(user), code, reason)
+    return background.run(close_sockets, user_id(user), code, reason, _place(only))
 
 
-async def _disconnect(user: str, code: int, reason: str) -> int:
+def _place(connection: Connection | None) -> tuple[str, int] | None:
+    return None if connection is None else (connection.process, connection.number)
+
+
+async def close_sockets(user: str, code: int, reason: str, only: tuple[str, int] | None) -> int:
+    """`adisconnect` of a user id; `only` is a process and the number of a socket there."""
     if code != 1000 and not 3000 <= code <= 4999:
         raise ValueError(f"{code} is no close code that an application may send: 1000 or 3000 to 4999")
     if len(reason.encode()) > LONGEST_REASON:
         raise ValueError(f"a close reason has at most {LONGEST_REASON} bytes")
     group = events.group_name(user)
-    return sum(closed for _, closed in await _ask(group, events.disconnect(group, int(code), reason)))
+    return sum(closed for _, closed in await ask(group, events.disconnect(group, int(code), reason, only)))
 
 
 def close_sockets_of_secret(kid: str) -> Closed:
@@ -96,7 +107,7 @@ def close_sockets_of_secret(kid: str) -> Closed:
     Raises LayerUnavailable.
     """
     refuse_async_code("sync_to_async(close_sockets_of_secret)")
-    answers = background.run(_ask, events.PROCESSES, events.revoked(kid))
+    answers = background.run(ask, events.PROCESSES, events.revoked(kid))
     return Closed(len(answers), sum(closed for _, closed in answers))
 
 
@@ -112,8 +123,11 @@ async def _announce_secrets() -> None:
     await channel_layer().group_send(events.PROCESSES, events.secrets())
 
 
-async def _ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
-    """The name of each process that is in the group, and what it answers."""
+async def ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
+    """The name of each process that is in the group, and what it answers. Raises LayerUnavailable.
+
+    A process that does not answer within REPORT_TIMEOUT is left out, and logged.
+    """
     layer = channel_layer()
     answers: list[tuple[str, Any]] = []
     with away_is_unavailable():

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,7 +24,7 @@ from .channellayer import Inbox, away_is_unavailable, channel_layer, post, reply
 from .conf import conf
 from .envelopes import Envelope
 from .protocol import DEFAULT_TYPE, trim
-from .rollcall import RollCall
+from .rollcall import RollCall, WatchedRollCall
 from .signals import courier, envelope_delivered
 from .users import User, auser_id, user_id
 
@@ -104,20 +105,29 @@ def publish_on_commit(user: User, type: str = DEFAULT_TYPE, payload: Any = ABSEN
 
 
 async def deliver(
-    user: str, type: str, payload: str | None, timeout: float | None = None, wait: bool = True
+    user: str,
+    type: str,
+    payload: str | None,
+    timeout: float | None = None,
+    wait: bool = True,
+    watch: Callable[[events.Event], None] | None = None,
 ) -> Outcome:
     """Deliver an envelope whose payload is JSON text (None: absent). Raises LayerUnavailable.
 
-    Acks are awaited for `timeout` seconds (None: ACK_TIMEOUT), or not at all without `wait`.
+    Acks are awaited for `timeout` seconds (None: ACK_TIMEOUT), or not at all without `wait`. `watch` is called with the
+    event that is sent and with those that come back, in which reports name the sockets.
     """
     layer = channel_layer()
     group, envelope = events.group_name(user), Envelope.new(user, type, payload)
     patience = (conf.ACK_TIMEOUT if timeout is None else timeout) if wait else 0
-    roll_call, begun = RollCall(wait), time.perf_counter()
+    roll_call, begun = RollCall(wait) if watch is None else WatchedRollCall(wait, watch), time.perf_counter()
     try:
         with away_is_unavailable():
             async with reply_channel(layer) as (reply, inbox):
                 event = events.envelope_event(group, envelope, reply, patience)
+                if watch is not None:
+                    event["named"] = True
+                    watch(event)
                 reached = await layer.group_send(group, event)
                 if reached is not None:
                     roll_call.reached(reached)

@@ -5,7 +5,7 @@ channel: with one `report`, then with an `ack` or a `gone` for each socket it co
 for a process sends it a `probe`, which is answered with `here`.
 
 A question about a user's sockets (`connections`, `disconnect`) goes to the user's group too, one about all of them
-(`revoked`) to the group of all processes; each process gives one `answer`. `secrets` only tells.
+(`revoked`, `survey`) to the group of all processes; each process gives one `answer`. `secrets` only tells.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ HERE = "realtime.here"
 CONNECTIONS = "realtime.connections"
 DISCONNECT = "realtime.disconnect"
 REVOKED = "realtime.revoked"
+SURVEY = "realtime.survey"
 SECRETS = "realtime.secrets"
 ANSWER = "realtime.answer"
 
@@ -38,7 +39,10 @@ def group_name(user: str) -> str:
 
 
 def envelope_event(group: str, envelope: Envelope, reply: str, timeout: float) -> Event:
-    """`reply` is the reply channel, `timeout` for how many seconds acks are awaited."""
+    """`reply` is the reply channel, `timeout` for how many seconds acks are awaited.
+
+    With `"named": True` added, reports tell which sockets match.
+    """
     return {
         "type": ENVELOPE,
         "group": group,
@@ -54,7 +58,7 @@ def probe_event(reply: str) -> Event:
 
 
 def report(process: str, matched: int) -> Event:
-    """`matched` sockets of the process are sent the envelope."""
+    """`matched` sockets of the process are sent the envelope. `sockets` may be added: the numbers of some of them."""
     return {"type": REPORT, "process": process, "matched": matched}
 
 
@@ -77,14 +81,19 @@ def connections(group: str) -> Event:
     return {"type": CONNECTIONS, "group": group}
 
 
-def disconnect(group: str, code: int, reason: str) -> Event:
-    """Close the user's sockets. How many were they?"""
-    return {"type": DISCONNECT, "group": group, "code": code, "reason": reason}
+def disconnect(group: str, code: int, reason: str, only: tuple[str, int] | None = None) -> Event:
+    """Close the user's sockets, or the one in this process with this number. How many were they?"""
+    return {"type": DISCONNECT, "group": group, "code": code, "reason": reason, "only": only}
 
 
 def revoked(kid: str) -> Event:
     """Close the sockets that a token of this secret has opened. How many were they?"""
     return {"type": REVOKED, "kid": kid}
+
+
+def survey(look: str) -> Event:
+    """What does an operator see who looks so (`console.page.Look`, as JSON)?"""
+    return {"type": SURVEY, "look": look}
 
 
 def secrets() -> Event:

@@ -41,6 +41,14 @@ class Response:
         await send({"type": f"{kind}.body", "body": body})
 
 
+async def refuse_handshake(scope: Mapping[str, Any], send: Any, response: Response) -> None:
+    """Refuse a socket and say why where the server can (an ASGI extension), else plainly, which is a 403."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await response.send(send, "websocket.http.response")
+    else:
+        await send({"type": "websocket.close"})
+
+
 def authorization(scope: Mapping[str, Any]) -> str | None:
     return header(scope, b"authorization")
 

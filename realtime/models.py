@@ -217,3 +217,15 @@ class Secret(models.Model):
         self.encrypted = encrypt(self.decrypt())
         self.save(update_fields=["encrypted"])
         return True
+
+
+class Console(Secret):
+    """The live console, for the admin's list of things and its permissions: see, and change, which is publish and
+    disconnect. It has no rows. A proxy of whatever model has no table either, and unlike an unmanaged model `dumpdata`
+    does not look for one.
+    """
+
+    class Meta:
+        proxy = True
+        default_permissions = ("view", "change")
+        verbose_name = verbose_name_plural = _("live console")

@@ -37,6 +37,10 @@ class Paths:
         return frozenset({self.prefix, self.prefix[:-1], f"{self.prefix}connect"})
 
     @cached_property
+    def console(self) -> str:
+        return f"{self.prefix}console"
+
+    @cached_property
     def publish(self) -> str:
         return f"{self.prefix}publish"
 

@@ -44,10 +44,12 @@ class CloseCode(IntEnum):
     SECRET_REVOKED = 4002  # the secret of its token was, with its sockets: connect again with a fresh token
     TOO_SLOW = 4003  # more waited for the client to read than the server keeps
     TOO_MANY_UNACKED = 4004  # MAX_AWAITED
+    RECONNECT = 4005  # an operator wants it to connect again
     STOPPING = 4012  # as 1012, on a server that can't say that (stock Daphne): connect again, elsewhere
     TOO_MANY_FILTERS = 4501  # MAX_FILTERS
     DISCONNECTED = 4502  # the product closed it (`realtime.disconnect`), and gave no other code
     TOO_MANY_FRAMES = 4503  # FRAME_RATE
+    LOGGED_OUT = 4504  # of the live console: who looked may no longer
 
 
 class Ping(NamedTuple):

@@ -5,6 +5,8 @@ A pure state machine: it knows no clock and no channel layer. `delivery` feeds i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import events
 
 
@@ -86,4 +88,24 @@ class RollCall:
                 process.probed = True
                 to_probe.append(name)
             process.heard = False
+        return to_probe
+
+
+class WatchedRollCall(RollCall):
+    """Tells somebody what comes in, and of a process that is given up (as its `gone`, of no socket)."""
+
+    def __init__(self, acks_wanted: bool, watch: Callable[[events.Event], None]) -> None:
+        super().__init__(acks_wanted)
+        self._watch = watch
+
+    def receive(self, event: events.Event) -> None:
+        super().receive(event)
+        self._watch(event)
+
+    def check(self) -> list[str]:
+        lost = [name for name, process in self._processes.items() if process.lost]
+        to_probe = super().check()
+        for name, process in self._processes.items():
+            if process.lost and name not in lost:
+                self._watch(events.gone(name, 0))
         return to_probe

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -22,6 +23,8 @@ from .origins import check_own_origin
 from .tokens import InvalidToken, Undecided
 from .users import token_for, user_id
 
+Result = TypeVar("Result")
+
 
 @require_GET
 @never_cache
@@ -37,7 +40,12 @@ def token(request: HttpRequest) -> JsonResponse:
 
 
 async def logged_in(scope: Any) -> str:
-    """The user id of who is logged in with the session cookie of a handshake.
+    """The user id of who is logged in with the session cookie of a handshake. Raises what `in_session` does."""
+    return await in_session(scope, _user_id)
+
+
+async def in_session(scope: Any, look: Callable[[Any], Result]) -> Result:
+    """What `look`, which may ask the database, makes of who is logged in with the session cookie of a handshake.
 
     Raises Forbidden for a page of another site, InvalidToken when nobody is logged in, and Undecided.
     """
@@ -45,17 +53,21 @@ async def logged_in(scope: Any) -> str:
     request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
     check_own_origin(request.headers.get("Origin"), request)
     try:
-        return await database_sync_to_async(_user_id, thread_sensitive=False)(request)
+        return await database_sync_to_async(_look, thread_sensitive=False)(request, look)
     except DatabaseError as error:
         raise Undecided(f"the session could not be read: {error!r}") from None
 
 
-def _user_id(request: ASGIRequest) -> str:
+def _look(request: ASGIRequest, look: Callable[[Any], Result]) -> Result:
     store = import_module(settings.SESSION_ENGINE).SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
     request.session = ReadOnlySession(store.items())  # type: ignore[assignment]
     user = get_user(request)
     if not user.is_authenticated:
         raise InvalidToken("no token, and nobody is logged in")
+    return look(user)
+
+
+def _user_id(user: Any) -> str:
     try:
         return user_id(user)
     except ValueError as error:

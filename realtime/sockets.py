@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import time
+from collections.abc import Collection
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from . import events, metrics
 from .channellayer import AWAY, away_is_unavailable, channel_layer, post, send
 from .conf import conf
+from .console import page
 from .envelopes import Envelope
 from .filters import Filters
 from .limits import TooMany
@@ -25,6 +28,7 @@ from .secretstore import store
 logger = logging.getLogger(__name__)
 
 LOOK = 0.02  # seconds between two looks at whether sockets have acked, when the server stops
+NAMED = 1000  # sockets that a report names, to who asks for it
 SLOWEST = 0.01  # seconds between two sockets that are closed, when they are few
 PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 
@@ -220,7 +224,11 @@ class Sockets:
 
     def _handle(self, event: events.Event) -> None:
         if event["type"] == events.ENVELOPE:
-            post(self.layer, event["reply"], events.report(self.channel, self._fan_out(event)))
+            matched = self._fan_out(event)
+            report = events.report(self.channel, len(matched))
+            if "named" in event:
+                report["sockets"] = list(matched)[:NAMED]
+            post(self.layer, event["reply"], report)
         elif event["type"] == events.PROBE:
             post(self.layer, event["reply"], events.here(self.channel))
         elif event["type"] == events.SECRETS:
@@ -234,11 +242,20 @@ class Sockets:
             store.revoke(event["kid"])
             opened = [socket for user in self.users.values() for socket in user.sockets.values()]
             return self._cut_off([socket for socket in opened if socket.kid == event["kid"]], CloseCode.SECRET_REVOKED)
+        if event["type"] == events.SURVEY:
+            users = {group: list(user.sockets.values()) for group, user in self.users.items() if user.sockets}
+            return json.dumps(page.answer(self.channel, users, page.Look(**json.loads(event["look"]))))
         user = self.users.get(event["group"])
         sockets = list(user.sockets.values()) if user else []
         if event["type"] == events.DISCONNECT:
+            if only := event.get("only"):
+                sockets = [socket for socket in sockets if [self.channel, socket.number] == list(only)]
             return self._cut_off(sockets, event["code"], event["reason"])
-        return [[socket.number, socket.since, list(socket.filters), len(socket.awaited)] for socket in sockets]
+        return [
+            # As JSON, since browsers put lone surrogates into filters, which not everything can carry.
+            [socket.number, socket.since, json.dumps(list(socket.filters)), len(socket.awaited)]
+            for socket in sockets
+        ]
 
     def _cut_off(self, sockets: list[Socket], code: int, reason: str = "") -> int:
         for socket in sockets:
@@ -247,11 +264,11 @@ class Sockets:
             task.add_done_callback(self._closing.discard)
         return len(sockets)
 
-    def _fan_out(self, event: events.Event) -> int:
-        """Hand the envelope to the sockets that match. Returns how many they are."""
+    def _fan_out(self, event: events.Event) -> Collection[int]:
+        """Hand the envelope to the sockets that match. Returns their numbers."""
         user = self.users.get(event["group"])
         if user is None or event["id"] in self.awaited:
-            return 0
+            return ()
         envelope = Envelope(event["id"], event["text"])
         matched = {
             number: socket
@@ -266,7 +283,7 @@ class Sockets:
                 socket.deliver(envelope)
             behind = [socket for socket in matched.values() if len(socket.awaited) > conf.MAX_AWAITED]
             self._cut_off(behind, CloseCode.TOO_MANY_UNACKED)
-        return len(matched)
+        return matched
 
     def _settle(self, socket: Socket, envelope_id: str) -> str:
         """Take down the one answer that a socket owes for an envelope. Returns the reply channel where it goes."""

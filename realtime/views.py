@@ -81,7 +81,7 @@ async def _answer(request: PublishRequest) -> Response:
         if "application/json" not in request.content_type.lower():
             raise Refused(415, protocol.UNSUPPORTED_MEDIA_TYPE)
         with in_flight.one(token or "", most=conf.MAX_PUBLISHES, most_of_token=conf.MAX_TOKEN_PUBLISHES):
-            user, type, payload = _parse(await request.read_body(conf.MAX_BODY_BYTES))
+            user, type, payload = parse(await request.read_body(conf.MAX_BODY_BYTES))
             outcome = await deliver(user, type, payload)
     except InvalidToken as error:
         logger.info("publish refused: %s", error)
@@ -107,7 +107,7 @@ async def _answer(request: PublishRequest) -> Response:
     return Response(200, f'{{"clientCount":{outcome.client_count},"results":[{",".join(outcome.results)}]}}')
 
 
-def _parse(body: bytes) -> tuple[str, str, str | None]:
+def parse(body: bytes) -> tuple[str, str, str | None]:
     """User, type and payload (JSON text, None: absent) of a request body. Raises Refused."""
     try:
         members = strictjson.members(body, conf.MAX_JSON_DEPTH)

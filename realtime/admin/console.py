@@ -1,0 +1,80 @@
+"""The page of the live console: it holds no data itself, all of that comes over its socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+
+from ..models import Console
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Console]
+else:
+    Base = admin.ModelAdmin
+
+
+@admin.register(Console)
+class ConsoleAdmin(Base):
+    """One page. There are no rows behind it."""
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("", self.admin_site.admin_view(self.changelist_view), name="realtime_console_changelist")]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Not with the permission to change alone: the socket asks for this one too."""
+        return bool(request.user.has_perm("realtime.view_console"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "title": self.opts.verbose_name_plural,
+            "opts": self.opts,
+            "socket_path": _socket_path(),
+        }
+        response = TemplateResponse(request, "admin/realtime/console/console.html", context)
+        response.headers.setdefault("Content-Security-Policy", _policy(request))
+        return response
+
+
+def _socket_path() -> str:
+    """Where the console's socket is, as a browser sees it."""
+    try:
+        return reverse("realtime:publish").removesuffix("publish") + "console"
+    except NoReverseMatch:
+        return "/console"
+
+
+def _policy(request: HttpRequest) -> str:
+    """Nothing but our own files, whatever gets into the page. Static files may live elsewhere."""
+    elsewhere = urlsplit(static("realtime/console.js"))
+    files = f"'self' {elsewhere.scheme or request.scheme}://{elsewhere.netloc}" if elsewhere.netloc else "'self'"
+    scheme = "wss" if request.is_secure() else "ws"
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {files}",
+            f"style-src {files}",
+            f"img-src {files} data:",
+            f"font-src {files}",
+            f"connect-src 'self' {scheme}://{request.get_host()}",  # Safari's 'self' knows no sockets
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
