@@ -19,8 +19,7 @@ LONGEST_SHOWN = 16_384  # characters of an envelope or a result
 
 
 async def publish(desk: Desk, asked: Publish) -> None:
-    """Publish, and tell each step. Raises what may be told: Forbidden, InvalidFrame, LayerUnavailable, …"""
-    operator = await desk.may_act()
+    """Publish, and tell each step. Raises InvalidFrame and LayerUnavailable."""
     try:
         user, type, payload = views.parse(bytes(asked.body))
     except views.Refused as error:
@@ -51,14 +50,13 @@ async def publish(desk: Desk, asked: Publish) -> None:
     outcome = await deliver(user, type, payload, watch=watch)
     acks, clients = len(outcome.results), outcome.client_count
     step("done", clientCount=clients, acks=acks, timedOut=outcome.timed_out)
-    await operator.note(user, f"Published {type[:100]!r}: {acks} of {clients} sockets acked.")
+    await desk.operator.note(user, f"Published {type[:100]!r}: {acks} of {clients} sockets acked.")
 
 
 async def disconnect(desk: Desk, asked: Disconnect) -> None:
-    """Close sockets, and tell how many. Raises what `publish` does."""
-    operator = await desk.may_act()
+    """Close sockets, and tell how many. Raises LayerUnavailable."""
     only = None if asked.process is None or asked.number is None else (asked.process, asked.number)
     code = CloseCode.RECONNECT if asked.reconnect else CloseCode.DISCONNECTED
     count = await close_sockets(asked.user, code, "", only)
     desk.tell("disconnected", id=asked.id, count=count)
-    await operator.note(asked.user, f"Closed {count} socket{'' if count == 1 else 's'} with {code.name}.")
+    await desk.operator.note(asked.user, f"Closed {count} socket{'' if count == 1 else 's'} with {code.name}.")

@@ -31,11 +31,12 @@ from .survey import survey
 logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds between two looks
-RECHECK = 10.0  # seconds after which it is looked again whether the operator may
+RECHECK = 5.0  # seconds after which it is looked again whether the operator may
 MOST_DESKS = 50  # in a process
 MOST_DEEDS = 20  # of a desk, under way
 
 AWAY = "Redis is away: nothing can be seen or done until it is back."
+MAY_NOT = "You may look, but not publish or disconnect. That takes the permission to change the console."
 BUSY = "Too much is under way. Wait for an answer."
 UNDECIDED = "The database does not answer, so who you are can't be said. Try again."
 
@@ -95,12 +96,6 @@ class Desk:
         """Send a frame, after those before it."""
         self._outgoing.put_nowait(text)
 
-    async def may_act(self) -> Operator:
-        """Who acts, as the database has them now. Raises Forbidden, InvalidToken, Undecided."""
-        self.operator = await operator_of(self._scope)
-        self.operator.refuse_unless_may_act()
-        return self.operator
-
     def _take(self, text: str) -> None:
         if text == "ping":
             self.send(PONG)
@@ -112,6 +107,7 @@ class Desk:
             return
         if isinstance(frame, Watch):
             self._look = frame.look()
+            self._seen.pop("view", None)  # an answer comes, whether or not it is another
             self._asked.set()
         elif len(self._deeds) >= MOST_DEEDS:
             self.tell("error", id=frame.id, message=BUSY)
@@ -122,11 +118,15 @@ class Desk:
 
     async def _do(self, frame: Publish | Disconnect) -> None:
         try:
-            await (publish(self, frame) if isinstance(frame, Publish) else disconnect(self, frame))
-        except (Forbidden, InvalidFrame) as error:
-            self.tell("error", id=frame.id, message=str(error))
-        except InvalidToken:
+            self.operator = await operator_of(self._scope)  # as the database has them now
+            if self.operator.may_act:
+                await (publish(self, frame) if isinstance(frame, Publish) else disconnect(self, frame))
+            else:
+                self.tell("error", id=frame.id, message=MAY_NOT)
+        except (Forbidden, InvalidToken):
             await self._end()
+        except InvalidFrame as error:
+            self.tell("error", id=frame.id, message=str(error))
         except Undecided:
             self.tell("error", id=frame.id, message=UNDECIDED)
         except LayerUnavailable:

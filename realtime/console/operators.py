@@ -26,11 +26,6 @@ class Operator:
     name: str
     may_act: bool
 
-    def refuse_unless_may_act(self) -> None:
-        """Raises Forbidden."""
-        if not self.may_act:
-            raise Forbidden("You may look, not publish or disconnect. That takes the permission to change the console.")
-
     async def note(self, user: str, said: str) -> None:
         """Write into the admin's history what the operator has done to a user."""
         logger.info("console operator=%r user=%r: %s", self.name, user, said)
