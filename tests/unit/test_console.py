@@ -72,11 +72,12 @@ def test_all_pages_together_hold_each_user_once_in_order_with_all_of_its_sockets
     for user, _, since, unacked in sockets:
         if query.casefold() in user.casefold():
             of[user].append((since, unacked))
-    numbers: dict[str, float] = {
+    by_order: dict[str, dict[str, float]] = {
         "user": dict.fromkeys(of, 0.0),
         "newest": {user: -max(since for since, _ in held) for user, held in of.items()},
         "unacked": {user: -max(unacked for _, unacked in held) for user, held in of.items()},
-    }[order]
+    }
+    numbers = by_order[order]
     assert [row["user"] for row in rows] == sorted(of, key=lambda user: (numbers[user], user))
     for row in rows:
         held = of[row["user"]]
