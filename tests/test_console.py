@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -23,30 +21,10 @@ import realtime
 from realtime.protocol import CloseCode
 
 from .clients import PATIENCE, Service, dump, service_of
-from .servers import ROOT, Host, Server, daphne, environment, realtime_server, stopped, uvicorn, valkey_host
+from .people import people
+from .servers import Host, Server, daphne, environment, realtime_server, stopped, uvicorn, valkey_host
 
 pytestmark = [pytest.mark.xdist_group("console"), pytest.mark.asyncio(loop_scope="module")]
-
-PEOPLE = """
-import json, django; django.setup()
-from django.contrib.auth import get_user_model, SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY
-from django.contrib.auth.models import Permission
-from django.contrib.sessions.backends.db import SessionStore
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
-see, act = (Permission.objects.get(codename=f"{name}_console") for name in ("view", "change"))
-people = {"boss": [see, act], "leaving": [see, act], "looker": [see], "halfway": [act], "clerk": [], "customer": [see]}
-keys = {}
-for name, permissions in people.items():
-    user = get_user_model().objects.create(username=name, is_staff=name != "customer")
-    user.user_permissions.set(permissions)
-    session = SessionStore()
-    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = user.pk, "django.contrib.auth.backends.ModelBackend"
-    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
-    session.create()
-    keys[name] = session.session_key
-print(json.dumps(keys))
-"""
 
 
 @dataclass
@@ -114,13 +92,6 @@ class Console:
             await self.frame("nothing")
         assert error.value.rcvd is not None
         return error.value.rcvd.code
-
-
-def people(env: dict[str, str]) -> dict[str, str]:
-    """Make a database and its people. Returns their session keys."""
-    made = subprocess.run([sys.executable, "-c", PEOPLE], cwd=ROOT, env=env, check=True, capture_output=True)
-    sessions: dict[str, str] = json.loads(made.stdout)
-    return sessions
 
 
 @pytest.fixture(scope="module")

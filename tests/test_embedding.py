@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from .clients import Service, service_of
 from .embedding import APPLICATION, NO_REDIS, PREFIX, Product, Versions, lower_bounds, pins, run
+from .people import people
 from .servers import ROOT, daphne, environment, free_port, running
 
 pytestmark = pytest.mark.timeout(300)  # virtual environments have to be filled
@@ -109,6 +112,14 @@ async def test_every_other_path_is_the_product_s(embedded: Embedded, versions: V
             assert (await service.request("POST", "/publish")).status_code == 404
             with pytest.raises(InvalidStatus):
                 await connect(server.ws_url)
+            sessions = people(
+                environment(**env, DJANGO_SETTINGS_MODULE="product.settings"), product.python, product.folder
+            )
+            cookie = f"sessionid={sessions['boss']}"
+            assert '"/rt/console"' in (await service.request("GET", "/admin/realtime/console/", cookie=cookie)).text
+            url, headers = f"{server.ws_url}{PREFIX}/console", {"Cookie": cookie}
+            async with connect(url, origin=Origin(server.url), additional_headers=headers) as console:
+                assert json.loads(await console.recv())["mayAct"] is True
 
 
 async def test_runserver_serves_sockets(embedded: Embedded) -> None:
