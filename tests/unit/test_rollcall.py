@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from realtime import events
-from realtime.rollcall import RollCall
+from realtime.rollcall import RollCall, WatchedRollCall
 
 PROCESSES = ["p", "q", "r"]
 processes = st.sampled_from(PROCESSES)
@@ -126,3 +126,17 @@ def test_a_process_that_answers_its_probes_is_waited_for() -> None:
         assert roll_call.check() == ["p"]
         roll_call.receive(events.here("p"))
     assert not roll_call.complete
+
+
+def test_who_watches_hears_each_answer_and_of_a_process_that_is_given_up_once() -> None:
+    heard: list[events.Event] = []
+    roll_call = WatchedRollCall(True, heard.append)
+    roll_call.reached(2)
+    answers = [events.report("p", 1), events.ack("p", 1, "1"), events.report("q", 1)]
+    for answer in answers:
+        roll_call.receive(answer)
+    assert roll_call.check() == ["q"]
+    assert roll_call.check() == []
+    assert roll_call.check() == []
+    assert heard == [*answers, events.gone("q", 0)]
+    assert (roll_call.client_count, roll_call.results, roll_call.complete) == (2, ["1"], True)
