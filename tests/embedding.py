@@ -67,17 +67,17 @@ class Product:
         run(*pip, "--disable-pip-version-check", *arguments)
 
     def start_project(self, several_processes: bool) -> None:
-        """What `startproject` makes, plus the README's lines as they stand, and then its commands."""
+        """What `startproject` makes, plus the lines of the README and its page as they stand, and then its commands."""
         self.folder.mkdir()
         admin = self.python.with_name("django-admin")
         run(str(admin), "startproject", "product", str(self.folder))
-        for name, aside, lines in readme_blocks(r"python\n# (\w+\.py)(.*)"):
+        for name, aside, lines in blocks(r"python\n# (\w+\.py)(.*)"):
             if not aside or several_processes:
                 with (self.folder / "product" / name).open("a") as file:
                     file.write(f"\n{lines}")
         (self.folder / "product/hurried.py").write_text(HURRIED)
         path = f"{self.python.parent}:{os.environ['PATH']}"
-        ((commands,),) = readme_blocks("console")
+        ((commands,),) = blocks("console")
         run("sh", "-ec", commands.replace("python manage.py runserver\n", ""), folder=self.folder, env={"PATH": path})
         self.manage("check", "--fail-level", "WARNING", "--database", "default")
 
@@ -85,12 +85,18 @@ class Product:
         return run(str(self.python), "-W", "error", "manage.py", *arguments, folder=self.folder)
 
 
-def readme_blocks(head: str) -> list[Any]:
-    """The blocks of the README's section "Embedding" that begin so: the groups of the pattern `head`, and the lines."""
-    section = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
-    (embedding,) = [text for text in section if text.startswith("Embedding\n")]
-    found = re.findall(rf"^```{head}\n((?:(?!```).*\n)*)```", embedding, re.MULTILINE)
+def blocks(head: str) -> list[Any]:
+    """Of the README's "Embedding" and its page's "Several processes": what `head` says of each block, and its lines."""
+    text = section("README.md", "Embedding") + section("docs/embedding.md", "Several processes")
+    found = re.findall(rf"^```{head}\n((?:(?!```).*\n)*)```", text, re.MULTILINE)
     return [block if isinstance(block, tuple) else (block,) for block in found]
+
+
+def section(page: str, title: str) -> str:
+    """The text of the one section with this title."""
+    texts = re.split(r"^## ", (ROOT / page).read_text(), flags=re.MULTILINE)
+    (found,) = [text for text in texts if text.startswith(f"{title}\n")]
+    return found
 
 
 def lower_bounds() -> list[str]:

@@ -113,8 +113,8 @@ def environment(**extra: str) -> dict[str, str]:
 
 APPLICATION = "hopeflow_site.asgi:application"
 
-# Plain Daphne, as the README says: no end after a day, and a limit, which is for both directions, above the 4 MiB that
-# an envelope may hold.
+# Plain Daphne, as docs/running.md says: no end after a day, and a limit, which is for both directions, above the 4 MiB
+# that an envelope may hold.
 DAPHNE = ("-m", "daphne", "--websocket_timeout", "-1", "--websocket-max-message-size", "5242880")
 
 
