@@ -128,6 +128,14 @@ async def ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
 
     A process that does not answer within REPORT_TIMEOUT is left out, and logged.
     """
+    answers, silent = await ask_all(group, question)
+    if silent:
+        logger.warning("%d of %d processes did not answer", silent, silent + len(answers))
+    return answers
+
+
+async def ask_all(group: str, question: events.Event) -> tuple[list[tuple[str, Any]], int]:
+    """The same, and how many processes have not answered."""
     layer = channel_layer()
     answers: list[tuple[str, Any]] = []
     with away_is_unavailable():
@@ -138,6 +146,4 @@ async def ask(group: str, question: events.Event) -> list[tuple[str, Any]]:
                     while reached is None or len(answers) < reached:
                         event = await inbox.get()
                         answers.append((event["process"], event["value"]))
-    if reached is not None and len(answers) < reached:
-        logger.warning("%d of %d processes did not answer", reached - len(answers), reached)
-    return answers
+    return answers, 0 if reached is None else max(reached - len(answers), 0)

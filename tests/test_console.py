@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -344,6 +345,19 @@ async def test_one_of_the_connections_is_closed_from_python_and_filters_of_any_t
         assert await code(one) == CloseCode.DISCONNECTED
         await other.settle()
         assert await realtime.aconnections(user) == [second]
+
+
+async def test_a_process_that_hangs_is_seen_to_be_silent_and_fills_no_log(house: House, service: Service) -> None:
+    async with house.console() as console, service.connect("ann"), service.connect("ann"):
+        await console.view(lambda view: len(view["processes"]) == 2 and not view["silent"])
+        house.servers[1].kill(signal.SIGSTOP)
+        try:
+            await console.view(lambda view: len(view["processes"]) == 1 and view["silent"] == 1)
+            await console.frame("rates")
+        finally:
+            house.servers[1].kill(signal.SIGCONT)
+        await console.view(lambda view: len(view["processes"]) == 2 and not view["silent"])
+    assert "did not answer" not in house.servers[0].log
 
 
 async def test_while_redis_is_away_the_console_says_so_and_then_goes_on(house: House) -> None:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, TypedDict
 
 from .. import events
-from ..control import ask
+from ..control import ask_all
 from .numbers import Counts
 from .page import SIZE, Answer, Cursor, Look, Row, SocketRow, key, socket_key
 
@@ -35,6 +35,7 @@ class View(TypedDict):
     """What an operator sees."""
 
     processes: list[Process]  # in the order of their names
+    silent: int  # processes that have not answered within REPORT_TIMEOUT, whose sockets are not seen
     sockets: int
     users: int | None  # None: there are several processes, which may have the same users
     matched: int  # sockets of the users on all pages
@@ -44,17 +45,15 @@ class View(TypedDict):
 
 
 async def survey(look: Look) -> tuple[View, dict[str, Counts]]:
-    """What there is to see, and what each process has counted. Raises LayerUnavailable.
-
-    A process that does not answer within REPORT_TIMEOUT is left out, and logged.
-    """
-    answers = await _ask(look)
+    """What there is to see, and what each process has counted. Raises LayerUnavailable."""
+    answers, silent = await _ask(look)
     rows = _merged(answers.values(), look.order)
     after = key(rows[SIZE - 1], look.order) if len(rows) > SIZE else None
     rows = rows[:SIZE]
     if len(answers) > 1 and look.order != "user" and rows:
         # Who comes first in one process need not in another, which has not told all that it has of them.
-        rows = _merged((await _ask(replace(look, only=[row["user"] for row in rows]))).values(), look.order)
+        whole, _ = await _ask(replace(look, only=[row["user"] for row in rows]))
+        rows = _merged(whole.values(), look.order)
         if look.after is not None:  # a user may come in one process behind the place where another has it
             rows = [row for row in rows if key(row, look.order) > look.after]
     return View(
@@ -65,6 +64,7 @@ async def survey(look: Look) -> tuple[View, dict[str, Counts]]:
             ),
             key=lambda process: process["name"],
         ),
+        silent=silent,
         sockets=sum(answer["sockets"] for answer in answers.values()),
         users=next(iter(answers.values()))["users"] if len(answers) == 1 else None,
         matched=sum(answer["matched"] for answer in answers.values()),
@@ -74,8 +74,9 @@ async def survey(look: Look) -> tuple[View, dict[str, Counts]]:
     ), {process: answer["counts"] for process, answer in answers.items()}
 
 
-async def _ask(look: Look) -> dict[str, Answer]:
-    return {process: json.loads(text) for process, text in await ask(events.PROCESSES, events.survey(look.dump()))}
+async def _ask(look: Look) -> tuple[dict[str, Answer], int]:
+    answers, silent = await ask_all(events.PROCESSES, events.survey(look.dump()))
+    return {process: json.loads(text) for process, text in answers}, silent
 
 
 def _merged(answers: Iterable[Answer], order: str) -> list[Row]:

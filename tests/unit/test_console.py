@@ -40,13 +40,13 @@ def processes(sockets: list[tuple[str, int, float, int]]) -> dict[str, dict[str,
 
 
 def see(found: dict[str, dict[str, list[Any]]], look: page.Look) -> survey.View:
-    async def ask(group: str, question: events.Event) -> list[tuple[str, str]]:
+    async def ask_all(group: str, question: events.Event) -> tuple[list[tuple[str, str]], int]:
         assert group == events.PROCESSES
         asked = page.Look(**json.loads(question["look"]))
-        return [(process, json.dumps(page.answer(process, users, asked))) for process, users in found.items()]
+        return [(process, json.dumps(page.answer(process, users, asked))) for process, users in found.items()], 0
 
     with (
-        mock.patch.object(survey, "ask", ask),
+        mock.patch.object(survey, "ask_all", ask_all),
         mock.patch.object(page, "SIZE", 3),
         mock.patch.object(survey, "SIZE", 3),
     ):
