@@ -36,12 +36,13 @@ print("DJANGO_DEBUG=true")
 endef
 export env_file
 
-.PHONY: help run test fuzz bench packages
+.PHONY: help run test docs docs-links fuzz bench packages
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run    start the service on http://127.0.0.1:8000 (other: make run HOST=0.0.0.0 PORT=8001)"
 	@echo "make test   ruff, mypy and all tests"
+	@echo "make docs   the site of README and docs/, in build/docs"
 	@echo "make fuzz   bad input for many minutes"
 	@echo "make bench  the benchmarks"
 
@@ -56,6 +57,13 @@ test: .venv/dev.stamp packages
 	$(python) -m ruff format --check .
 	$(python) -m mypy
 	$(python) -m pytest -n 4 --dist loadgroup
+
+docs: .venv/dev.stamp
+	$(python) -m sphinx --fail-on-warning --keep-going --fresh-env --quiet docs build/docs
+	@echo "build/docs/index.html"
+
+docs-links: .venv/dev.stamp
+	$(python) -m sphinx --builder linkcheck --quiet docs build/docs-links
 
 fuzz: .venv/dev.stamp
 	$(python) -m pytest tests/fuzz --verbose --timeout 0 --hypothesis-profile long --hypothesis-show-statistics

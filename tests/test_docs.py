@@ -1,9 +1,10 @@
-"""The pages hang together: every link of every Markdown file leads somewhere, on GitHub as in the site."""
+"""The pages hang together: every link of every Markdown file leads somewhere, and the site can be made of them."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,3 +61,32 @@ def test_links_lead_somewhere(name: str) -> None:
         assert file.is_relative_to(ROOT), target
         if parts.fragment:
             assert parts.fragment in anchors(file), target
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make docs` makes. A warning is an error there."""
+    folder = tmp_path_factory.mktemp("site")
+    (flags,) = re.findall(r"-m sphinx (.+) docs build/docs$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    command = [sys.executable, "-m", "sphinx", *flags.split(), "-d", f"{folder}/doctrees", "docs", f"{folder}/html"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stdout + made.stderr
+    return folder / "html"
+
+
+@pytest.mark.xdist_group("site")
+def test_the_site_begins_with_the_readme_and_leads_to_every_page(site: Path) -> None:
+    first = (site / "index.html").read_text()
+    assert "A minute to a delivered envelope" in first
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert pages <= set(re.findall(r'href="(\w+)\.html"', first))
+
+
+@pytest.mark.xdist_group("site")
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    for page in site.glob("*.html"):
+        loaded = re.findall(r'<(?:script|link|img|source|iframe)\b[^>]*?(?:src|href)="([^"]+)"', page.read_text())
+        assert loaded
+        assert [target for target in loaded if urlsplit(target).netloc] == []
+    for style in site.rglob("*.css"):
+        assert re.findall(r"(?:url\(|@import )[\"']?(?:https?:)?//", style.read_text()) == []
