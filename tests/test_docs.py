@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from urllib.parse import urlsplit
 
 import pytest
@@ -61,6 +62,15 @@ def test_links_lead_somewhere(name: str) -> None:
         assert file.is_relative_to(ROOT), target
         if parts.fragment:
             assert parts.fragment in anchors(file), target
+
+
+def test_the_design_names_what_there_is() -> None:
+    """Each name in its table of places is one of a module of ours."""
+    table = (ROOT / "docs/design.md").read_text().partition("## Where it lives")[2].partition("\n## ")[0]
+    names = re.findall(r"`([\w.]+)`", table)
+    assert len(names) > 30
+    for name in names:
+        assert resolve_name(f"realtime.{name}"), name
 
 
 @pytest.fixture(scope="module")
