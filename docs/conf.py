@@ -13,6 +13,7 @@ FROM_ROOT = {"index": "README.md", "changes": "CHANGELOG.md"}  # pages whose tex
 project = html_title = "HopeFlow Realtime"
 extensions = ["myst_parser"]
 myst_heading_anchors = 4  # named as GitHub names them
+myst_enable_extensions = {"tasklist"}
 nitpicky = True
 smartquotes = False
 

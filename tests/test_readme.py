@@ -54,6 +54,8 @@ def test_every_command_is_run_by_a_test() -> None:
         ".venv/bin/python manage.py realtime_",
         "python manage.py realtime_secret",
         "export JWT_SECRET=",  # tests/embedding.py
+        "export OLD=",  # tests/test_moving.py
+        "export TOKEN=",
         "python manage.py ",
         "TOKEN=$(",
         "curl ",
