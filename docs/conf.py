@@ -16,6 +16,7 @@ myst_heading_anchors = 4  # named as GitHub names them
 myst_enable_extensions = {"tasklist"}
 nitpicky = True
 smartquotes = False
+linkcheck_ignore = [r"http://127\.0\.0\.1"]
 
 html_theme = "furo"
 html_static_path, html_css_files = ["static"], ["site.css"]

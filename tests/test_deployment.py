@@ -20,7 +20,7 @@ from realtime.redishost import COMMAND_TIMEOUT
 from realtime.server import server
 from realtime.server.files import FOR_REQUESTS
 from realtime.server.server import DRAIN_TIME, DRAIN_TIMEOUT, LAST_MOMENT
-from tests.servers import ROOT, Server, daphne, environment
+from tests.servers import DAPHNE, ROOT, Server, daphne, environment
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -29,6 +29,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMMAND: list[str] = json.loads(re.findall(r"^CMD (.+)$", DOCKERFILE, re.MULTILINE)[0])
 PORT = COMMAND[COMMAND.index("-p") + 1]
 NGINX = (ROOT / "deploy/nginx.conf").read_text()
+RUNNING = (ROOT / "docs/running.md").read_text()
 UNIT = (ROOT / "deploy/systemd/hopeflow-realtime@.service").read_text()
 
 each_replica = pytest.mark.parametrize("replica", REPLICAS.values(), ids=REPLICAS.keys())
@@ -160,3 +161,14 @@ def test_nginx_waits_longer_than_a_publish_takes_and_than_the_server_leaves_a_so
     sockets, publishes = map(int, re.findall(r"proxy_read_timeout (\d+)s;", NGINX))
     assert Settings.ACK_TIMEOUT + 2 * Settings.REPORT_TIMEOUT + FIRST_LOOK + COMMAND_TIMEOUT < publishes < sockets
     assert sockets >= 3 * signature(server.Server.__base__).parameters["ping_interval"].default
+
+
+def test_the_page_about_running_says_what_the_units_and_the_tests_say() -> None:
+    for key in ("User", "WorkingDirectory", "EnvironmentFile"):
+        (value,) = re.findall(rf"^{key}=(.+)$", UNIT, re.MULTILINE)
+        assert f"`{value}`" in RUNNING
+    target = (ROOT / "deploy/systemd/hopeflow-realtime.target").read_text()
+    ports = re.findall(r"hopeflow-realtime@(\d+)\.service", target)
+    assert ports == re.findall(r"hopeflow-realtime@(\d+)(?: |$)", RUNNING, re.MULTILINE)
+    assert ports == re.findall(r"`127\.0\.0\.1:(\d+)`", RUNNING)
+    assert f"`{' '.join(DAPHNE[1:])}`" in RUNNING
