@@ -27,6 +27,8 @@ from .filters import Filters
 from .protocol import Subscribe, parse_frame
 from .users import user_id
 
+PROCESS = "testing"  # the one in which the clients seem to be
+
 
 class _NoAck:
     def __repr__(self) -> str:
@@ -142,14 +144,16 @@ class Recorder(Sequence[Published]):
         return Outcome(len(acks), results, timed_out=wait and len(results) < len(acks))
 
     async def ask(self, group: str, question: events.Event) -> list[tuple[str, Any]]:
-        """In place of `control._ask`."""
+        """In place of `control.ask`."""
         asked = [client for client in self._open() if events.group_name(client.user) == group]
         if question["type"] == events.CONNECTIONS:
-            return [("testing", [[client.number, client.since, list(client.filters), 0] for client in asked])]
+            return [(PROCESS, [[one.number, one.since, json.dumps(list(one.filters)), 0] for one in asked])]
         if question["type"] == events.DISCONNECT:
+            only = question["only"]
+            asked = [client for client in asked if only is None or only == (PROCESS, client.number)]
             for client in asked:
                 client.close(question["code"], question["reason"])
-            return [("testing", len(asked))]
+            return [(PROCESS, len(asked))]
         return []
 
     def _open(self, user: str | None = None) -> list[Client]:
@@ -163,7 +167,7 @@ def record() -> Iterator[Recorder]:
     with (
         patch.object(delivery, "deliver", recorder.deliver),
         patch.object(views, "deliver", recorder.deliver),
-        patch.object(control, "_ask", recorder.ask),
+        patch.object(control, "ask", recorder.ask),
     ):
         yield recorder
 

@@ -90,8 +90,11 @@ async def test_connections_and_disconnect_see_the_clients() -> None:
     with record() as published:
         client = published.connect("ann", {"type": "t"})
         other = published.connect("bob")
-        (connection,) = await realtime.aconnections("ann")
+        tab = published.connect("ann")
+        connection, of_tab = await realtime.aconnections("ann")
         assert (connection.filters, connection.number) == (({"type": "t"},), client.number)
+        assert await realtime.adisconnect("ann", only=of_tab) == 1
+        assert (client.closed, tab.closed) == (None, (4502, ""))
         assert await realtime.adisconnect("ann", 4100, "over") == 1
         assert (client.closed, other.closed) == ((4100, "over"), None)
         assert await realtime.aconnections("ann") == []
