@@ -11,6 +11,7 @@ nobody left to wait for.
 Tokens are verified by `admission`, with the `keyring` that `secretstore` reads from the database (`models`,
 `encryption`). Code of the product needs no token: it publishes with `publish`, asks who is there with `connections`,
 and closes sockets with `disconnect` (`control`); each has an async twin. `console` shows operators all of it, live.
+Programs elsewhere listen with `client`.
 """
 
 from .control import Connection, aconnections, adisconnect, connections, disconnect

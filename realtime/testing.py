@@ -17,26 +17,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, overload
+from typing import Any, overload
 from unittest.mock import patch
 
 from . import control, delivery, events, views
+from .client import NO_ACK
 from .delivery import ABSENT, Outcome
 from .envelopes import Envelope
 from .filters import Filters
 from .protocol import Subscribe, parse_frame
 from .users import user_id
 
+__all__ = ["NO_ACK", "Client", "Published", "Recorder", "record"]
+
 PROCESS = "testing"  # the one in which the clients seem to be
-
-
-class _NoAck:
-    def __repr__(self) -> str:
-        return "NO_ACK"
-
-
-NO_ACK: Final = _NoAck()
-"""What a client acks that never does: the publisher's time is up, without waiting for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +87,8 @@ class Recorder(Sequence[Published]):
         self._numbers = itertools.count(1)
 
     def connect(self, user: Any, *filters: dict[str, str], ack: Any = None) -> Client:
-        """A socket of `user`. `ack` is what it answers: a JSON value, a function of the envelope, or NO_ACK."""
+        """A socket of `user`. `ack` is what it answers: a JSON value, a function of the envelope, or NO_ACK
+        (never; the publisher's time is up, without waiting for it)."""
         client = Client(user_id(user), ack, next(self._numbers))
         client.subscribe(*filters)
         self._clients.append(client)

@@ -15,7 +15,7 @@ import jwt
 import pytest
 
 from .clients import service_of
-from .servers import ROOT, SECRET, Server, daphne, environment, free_port
+from .servers import APPLICATION, ROOT, SECRET, Server, daphne, environment, free_port
 
 PATIENCE = 20.0
 
@@ -90,13 +90,20 @@ async def test_without_ack_it_only_listens_and_ctrl_c_ends_it_quietly(server: Se
         assert b"Traceback" not in errors
 
 
-async def test_a_closed_socket_is_an_error_that_says_so() -> None:
-    with daphne(environment()) as server:
-        async with listening("ann", "--type", "t", "--url", server.url) as listener:
+async def test_it_connects_again_and_says_so_unless_the_server_does_not_want_it() -> None:
+    port = str(free_port())
+    with daphne(environment(), APPLICATION, "-p", port) as server:
+        async with listening("ann", "--type", "t", "--type", "u", "--url", server.url) as listener:
+            assert listener.stderr is not None
             server.kill()
-            _, errors = await listener.communicate()
+            async with asyncio.timeout(PATIENCE):
+                while b"the socket is gone, connecting again" not in await listener.stderr.readline():
+                    pass
+                with daphne(environment(REALTIME_MAX_FILTERS="1"), APPLICATION, "-p", port):
+                    _, errors = await listener.communicate()
             assert listener.returncode == 1
             assert b"the server closed the socket" in errors
+            assert b"4501" in errors
             assert b"Traceback" not in errors
 
 

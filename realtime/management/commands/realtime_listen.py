@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.management.base import BaseCommand, CommandError
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import WebSocketException
 
+from realtime.client import NO_ACK, Envelope, GaveUp, NoToken, RawJSON, RealtimeClient, State
 from realtime.keyring import Grant
-from realtime.management.remote import add_server_arguments, address, compact, json_text, key_value, make_token
-from realtime.protocol import PONG
+from realtime.management.remote import add_server_arguments, address, json_text, key_value, make_token
 
 
 class Command(BaseCommand):
@@ -38,37 +38,74 @@ class Command(BaseCommand):
     def handle(
         self, *, user: str, types: list[str], fields: list[tuple[str, str]], url: str, token: str | None, **options: Any
     ) -> None:
-        headers = {"Authorization": f"Bearer {token or make_token(user, Grant.CONNECT)}"}
         filters = [{**dict(fields), "type": type} for type in types]
         target = address(url, "ws")
         try:
-            # Not the client without asyncio: a Ctrl-C at a bad moment leaves its locks locked.
-            asyncio.run(self._connect(target, headers, filters, user, options["ack"], options["count"]))
+            asyncio.run(self._listen(target, user, token, filters, options["ack"], options["count"]))
         except KeyboardInterrupt:
             self.stderr.write("")
-        except ConnectionClosed as error:
-            raise CommandError(f"the server closed the socket: {error}") from None
-        except (OSError, InvalidHandshake) as error:
-            raise CommandError(f"no socket to {target}: {error}") from None
+        except NoToken as error:
+            raise CommandError(str(error.__cause__)) from None
+        except (OSError, WebSocketException, GaveUp) as error:
+            closed = isinstance(error, GaveUp) and error.code
+            raise CommandError(str(error) if closed else f"no socket to {target}: {error}") from None
 
-    async def _connect(
-        self, target: str, headers: dict[str, str], filters: list[dict[str, str]], user: str, *limits: Any
+    async def _listen(
+        self,
+        target: str,
+        user: str,
+        token: str | None,
+        filters: list[dict[str, str]],
+        ack: str | None,
+        count: int | None,
     ) -> None:
-        async with connect(target, additional_headers=headers, compression=None, max_size=None) as socket:
-            await socket.send(compact({"type": "subscribe", "filters": filters}))
-            await socket.send("ping")
-            self.stderr.write(f"connecting to {target}")
-            await self._listen(socket, user, *limits)
+        listening = Listening(self, target, user, ack, count)
+        fresh_token = partial(sync_to_async(make_token), user, Grant.CONNECT)
+        async with RealtimeClient(target, token or fresh_token, on_state=listening.tell) as client:
+            client.subscribe(filters, listening.show)
+            await listening.end
 
-    async def _listen(self, socket: ClientConnection, user: str, ack: str | None, count: int | None) -> None:
-        while count is None or count > 0:
-            text = str(await socket.recv(decode=True))
-            if text == PONG:
-                self.stderr.write(self.style.SUCCESS(f"listening as {user!r}, Ctrl-C ends it"))
-                continue
-            self.stdout.write(text)
-            self.stdout.flush()
-            if ack is not None:
-                envelope_id = compact(json.loads(text)["envelopeId"])
-                await socket.send(f'{{"type":"ack","envelopeId":{envelope_id},"result":{ack}}}')
-            count = None if count is None else count - 1
+
+class Listening:
+    """What a run of the command prints, until its `end`."""
+
+    def __init__(self, command: Command, target: str, user: str, ack: str | None, count: int | None) -> None:
+        self.end = asyncio.get_running_loop().create_future()
+        self._command, self._target, self._user = command, target, user
+        self._result = NO_ACK if ack is None else RawJSON(ack)
+        self._left = count
+        self._listened = False
+
+    def show(self, envelope: Envelope) -> Any:
+        if self.end.done():
+            return NO_ACK
+        try:
+            self._command.stdout.write(envelope.text)
+            self._command.stdout.flush()
+        except OSError as error:
+            self._end(CommandError(f"nobody reads what is printed: {error}"))
+        if self._left is not None:
+            self._left -= 1
+        self._end_if_enough()
+        return self._result
+
+    def tell(self, state: State, error: Exception | None) -> None:
+        say, style = self._command.stderr.write, self._command.style
+        if state is State.CONNECTING and not self._listened:
+            say(f"connecting to {self._target}")
+        elif state is State.OPEN:
+            self._listened = True
+            say(style.SUCCESS(f"listening as {self._user!r}, Ctrl-C ends it"))
+            self._end_if_enough()
+        elif state is State.WAITING and self._listened:
+            say(f"the socket is gone, connecting again: {error}")
+        elif error is not None:
+            self._end(error)
+
+    def _end_if_enough(self) -> None:
+        if self._left is not None and self._left <= 0:
+            self._end()
+
+    def _end(self, error: Exception | None = None) -> None:
+        if not self.end.done():
+            self.end.set_result(None) if error is None else self.end.set_exception(error)
