@@ -6,6 +6,7 @@ import asyncio
 
 import httpx
 import pytest
+import yaml
 
 from tests.clients import NOBODY, Service, answered, arrival, dump, sign, token
 from tests.contract.conftest import Topology
@@ -297,3 +298,25 @@ async def test_a_query_does_no_harm(service: Service) -> None:
         "POST", f"/publish?x=1&token={token('u')}", content='{"userId":"nobody"}', content_type="application/json"
     )
     assert answer_of(response) == OK
+
+
+async def test_the_documents_are_beside_it_and_say_where_it_is(service: Service) -> None:
+    """For everybody, any page included; and again only when they have changed."""
+    prefixes = [server.url + service.prefix for server in service.servers]
+    for name in ("openapi.yaml", "asyncapi.yaml"):
+        response = await service.request("GET", f"/{name}")
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/yaml")
+        assert response.headers["access-control-allow-origin"] == "*"
+        if name == "openapi.yaml":
+            (server,) = yaml.safe_load(response.text)["servers"]
+            assert str(response.url.join(server["url"])).rstrip("/") in prefixes
+        else:
+            server = yaml.safe_load(response.text)["servers"]["here"]
+            url = f"{server['protocol']}://{server['host']}{server.get('pathname', '')}"
+            assert url.replace("ws", "http", 1) in prefixes
+        head = await service.request("HEAD", f"/{name}")
+        assert (head.status_code, head.content) == (200, b"")
+        # Kept connections may lead to another process, where the host is another one.
+        if len(service.servers) == 1:
+            again = await service.request("GET", f"/{name}", if_none_match=response.headers["etag"])
+            assert (again.status_code, again.content) == (304, b"")

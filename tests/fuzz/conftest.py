@@ -23,7 +23,7 @@ from tests.servers import APPLICATION, Server, environment, migrate, realtime_se
 MB = 1024 * 1024
 GROWTH = 150 * MB  # of both processes: garbage that is collected rarely, as much after 7,000 requests as after 60,000
 LOGGED = 1000  # bytes an input
-METRICS_TOKEN = token("a publisher")  # one token for all that is in docs/openapi.yaml
+METRICS_TOKEN = token("a publisher")  # one token for all that is in openapi.yaml
 LINE = re.compile(
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+ .*"  # ours, and Django's
     r'|(?:127\.0\.0\.1:\d+|None) - - \[[\w/:]+\] "(?:[!#$%&\'*+.^`|~\w-]+) .*" (?P<status>\d{3}|-) (?:\d+|-)'

@@ -1,4 +1,4 @@
-"""What docs/openapi.yaml says is true: schemathesis makes requests of it, valid and not, and looks at the answers."""
+"""What openapi.yaml says is true: schemathesis makes requests of it, valid and not, and looks at the answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.clients import bearer, token
 from tests.fuzz.conftest import Site
 from tests.servers import ROOT
 
-DOCUMENT = ROOT / "docs" / "openapi.yaml"
+DOCUMENT = ROOT / "realtime/specs/openapi.yaml"
 
 
 def test_every_answer_is_as_documented(site: Site, tmp_path: Path) -> None:
