@@ -149,6 +149,9 @@ async def test_a_handler_that_fails_is_acked_with_its_message_and_logged(
     assert "not JSON compliant" in await service.publish(user, "no JSON")
     assert caplog.text.count("a handler has failed") == 3
     assert "Traceback" in caplog.text
+    client.subscribe({"type": "broken"}, lambda _: "fine")
+    await client.ready()
+    assert await service.publish(user, "broken") == answered(1, '"fine"')  # somebody has dealt with it
 
 
 async def test_a_slow_handler_holds_up_no_other_until_too_many_wait(service: Service, user: str) -> None:

@@ -25,6 +25,12 @@ class RawJSON(str):
     __slots__ = ()
 
 
+class _Failure(str):
+    """The result of a handler that failed, JSON text."""
+
+    __slots__ = ()
+
+
 class _NoAck:
     def __repr__(self) -> str:
         return "NO_ACK"
@@ -66,7 +72,8 @@ class Handling:
 async def handle(envelope: Envelope, handlers: Sequence[Handler], send: Send) -> None:
     """Call each of `handlers` once, and `send` one frame that acks `envelope`. Returns when all of them have ended.
 
-    The ack's result is that of the first that returns something else than None, or fails: `{"error": "<message>"}`.
+    The ack's result is that of the first that returns something else than None. If none does, it is `{"error":
+    "<message>"}` of the first that failed, or else null.
     """
     # Each that waits for something gets its own task, so that all of them start now.
     outcomes = [_outcome(handler, envelope) for handler in handlers]
@@ -83,11 +90,14 @@ async def handle(envelope: Envelope, handlers: Sequence[Handler], send: Send) ->
 
 
 async def _first(outcomes: Sequence[Any]) -> Any:
+    failure = None
     for outcome in outcomes:
         result = await outcome if isinstance(outcome, asyncio.Task) else outcome
-        if result is not None:
+        if isinstance(result, _Failure):
+            failure = failure or result
+        elif result is not None:
             return result
-    return None
+    return failure
 
 
 def _outcome(handler: Handler, envelope: Envelope) -> Any:
@@ -117,6 +127,6 @@ def _json(result: Any) -> Any:
     return json.dumps(result, separators=(",", ":"), allow_nan=False)
 
 
-def _failure(error: BaseException, envelope: Envelope) -> str:
+def _failure(error: BaseException, envelope: Envelope) -> _Failure:
     logger.error("a handler has failed envelope=%s type=%r", envelope.id, envelope.type, exc_info=error)
-    return json.dumps({"error": str(error) or type(error).__name__}, separators=(",", ":"))
+    return _Failure(json.dumps({"error": str(error) or type(error).__name__}, separators=(",", ":")))
