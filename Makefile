@@ -52,7 +52,7 @@ run: .venv/run.stamp .env
 	@printf '%s\n' "$$what_to_try"
 	@exec $(python) -m realtime.server -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
 
-test: .venv/dev.stamp packages
+test: .venv/dev.stamp packages npm/node_modules/.stamp
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
@@ -81,6 +81,14 @@ bench: .venv/dev.stamp
 	$(python) -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
+# Without npm the tests that need it say so.
+npm/node_modules/.stamp: npm/package-lock.json | packages
+	@if command -v npm > /dev/null; then \
+		npm ci --prefix npm --ignore-scripts --no-audit --no-fund --loglevel error && touch $@; \
+	else \
+		echo "npm is missing: install Node 20 or later, with npm, to test the browser client's package" >&2; \
+	fi
+
 .env:
 	@umask 077 && $(PYTHON) -c "$$env_file" > $@
 	@echo "Wrote new secrets to .env"
@@ -92,6 +100,7 @@ packages:
 	command -v chromium > /dev/null || missing="$$missing chromium fonts-dejavu-core"; \
 	command -v systemctl > /dev/null && test -x /lib/systemd/systemd || missing="$$missing systemd"; \
 	ls /usr/lib/postgresql/*/bin/postgres > /dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v npm > /dev/null || missing="$$missing nodejs npm"; \
 	command -v redis-server > /dev/null || missing="$$missing redis-server"; \
 	command -v prometheus > /dev/null || missing="$$missing prometheus"; \
 	test -z "$$missing" || test "$$(id -u)" != 0 || { \

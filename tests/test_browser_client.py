@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 import time
@@ -20,7 +21,7 @@ from playwright.async_api import Browser, BrowserContext, Page, WebSocket, async
 import realtime
 from tests.clients import NOBODY, PATIENCE, Service, answered, dump, service_of, token
 from tests.proxies import slow_proxy
-from tests.servers import Server, environment, free_port, migrate, missing, realtime_server
+from tests.servers import ROOT, Server, environment, free_port, migrate, missing, realtime_server, replaced
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
@@ -544,3 +545,22 @@ async def test_an_existing_query_is_kept_and_the_token_put_beside_it(tab: Tab) -
         "watched(new RealtimeClient('/connect?a=1&token=old#hash', { token: freshToken })); await client.ready();"
     )
     assert tab.sockets[0].url.startswith(tab.page.url.replace("http", "ws").replace("page", "connect?a=1&token=ey"))
+
+
+async def test_the_snippets_of_the_page_about_clients_do_what_it_says(context: BrowserContext, tab: Tab) -> None:
+    blocks = re.findall(r"^```js\n(.*?)^```", (ROOT / "docs/clients.md").read_text(), re.DOTALL | re.MULTILINE)
+    minute, filters, states, fetch_anew = [b for b in blocks if '"ws"' not in b and '"vue"' not in b]
+    await context.route("**/messages?room=7", lambda route: route.fulfill(json=["one", "two"]))
+    tab.user = await tab.do("return (await fetch('/login/ann')).text()")
+    # The listeners before the snippet that waits until the connection is open.
+    script = "\n".join([minute, states, fetch_anew, filters, "globalThis.client = client;"])
+    script = replaced(script, {'"/rt/token"': '"/token"', '"/rt/"': '"/"'})  # where this product has them
+    await tab.page.add_script_tag(content=script, type="module")
+    await until(lambda: tab.do("return document.body.dataset.messages === '2'"))
+    assert await told(tab, "chat_message", {"room": "7", "text": "hello"}) == (1, ["displayed"])
+    assert await told(tab, "typing", {"room": "7"}) == (0, [])  # that subscription has been ended
+    assert await tab.do("return [document.body.lastChild.textContent, document.body.dataset.connection]") == [
+        "hello",
+        "open",
+    ]
+    await tab.do("client.close()")

@@ -19,7 +19,7 @@ from realtime.conf import Settings
 from realtime.protocol import CloseCode
 
 from .clients import service_of, token
-from .servers import ROOT, Server, daphne, environment, manage, migrate, running
+from .servers import ROOT, Server, daphne, environment, manage, migrate, replaced, running
 
 README = (ROOT / "README.md").read_text()
 PAGES = {path.stem: path.read_text() for path in (ROOT / "docs").glob("*.md")}
@@ -94,8 +94,11 @@ async def test_a_minute_to_a_delivered_envelope() -> None:
 async def test_the_browser_snippet_gets_an_envelope_and_acks_it() -> None:
     (snippet,) = blocks(README, "js")
     with daphne(environment()) as server:
-        script = f"const token = {json.dumps(token('ann'))};\n{here(snippet, server)}"
-        node = await asyncio.create_subprocess_exec("node", "--experimental-websocket", "-e", script, stdout=PIPE)
+        client = json.dumps(str(ROOT / "realtime/static/realtime/realtime.js"))
+        script = replaced(here(snippet, server), {'"/static/realtime/realtime.js"': client})
+        options = ("--experimental-websocket", "--input-type=module")
+        script = f"const token = {json.dumps(token('ann'))};\n{script}"
+        node = await asyncio.create_subprocess_exec("node", *options, "-e", script, stdout=PIPE)
         async with service_of([server], 403) as service, asyncio.timeout(30):
             while await service.publish("ann", "chat_message", '{"text":"hello"}') != ANSWER:
                 await asyncio.sleep(0.05)

@@ -274,7 +274,8 @@ export class RealtimeClient extends Connection {
 
     async #receive(text) {
         const connection = this.#connections;
-        const envelope = JSON.parse(text);
+        const envelope = parsed(text);
+        if (!envelope?.envelopeId) return; // of a later protocol, perhaps
         const called = [...this.#subscriptions]
             .filter(({ filters }) => [...filters.values()].some((filter) => matches(filter, envelope)))
             .map((subscription) => this.#call(subscription, envelope));
@@ -311,6 +312,14 @@ export class RealtimeClient extends Connection {
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 const eventOf = (type, details, options) => Object.assign(new Event(type, options), details);
+
+function parsed(text) {
+    try {
+        return JSON.parse(text);
+    } catch {
+        return undefined;
+    }
+}
 
 const failure = (error) => ({ error: String(error?.message ?? error) });
 
