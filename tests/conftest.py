@@ -10,7 +10,9 @@ from hypothesis import Phase, settings
 
 from realtime.background import background
 
+from . import servers
 from .embedding import Product, Versions
+from .forks import Forks
 from .servers import valkey
 
 pytest.register_assert_rewrite("tests.clients")
@@ -22,6 +24,16 @@ PHASES = set(Phase) - {Phase.explain}
 settings.register_profile("suite", deadline=None, phases=PHASES, derandomize=True)
 settings.register_profile("long", deadline=None, phases=PHASES, max_examples=3_000)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks() -> Iterator[None]:
+    """Servers and the site's commands start as forks."""
+    forks = Forks()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(servers, "start_python", forks.start)
+        yield
+    forks.end()
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from glob import glob
 from pathlib import Path
-from typing import Any, NoReturn
+from tempfile import TemporaryFile
+from typing import IO, Any, NoReturn, Protocol
 
 import pytest
 from redis import Redis
@@ -29,12 +30,39 @@ PEM = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----EN
 START_TIMEOUT = 30.0  # seconds; a cold start on a busy machine with two cores
 
 
+class Process(Protocol):
+    """What tests use of `subprocess.Popen`."""
+
+    @property
+    def args(self) -> Any: ...
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+# Called with a command, all of its environment, the folder it runs in, and its stdin, stdout and stderr.
+Start = Callable[[list[str], Mapping[str, str], Path, IO[bytes], IO[bytes], IO[bytes]], Process]
+
+
+def plainly(
+    command: list[str], env: Mapping[str, str], home: Path, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=home, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
+
+
+start_python: Start = plainly  # the tests take a cheaper way: tests/forks.py
+
+
 @dataclass
 class Server:
     """A running server process: where to reach it, and what it has written to stdout and stderr."""
 
     url: str  # http://127.0.0.1:PORT, no slash at the end
-    process: subprocess.Popen[bytes]
+    process: Process
     log_path: Path
 
     @property
@@ -57,7 +85,7 @@ class Server:
             self.process.wait(START_TIMEOUT)
 
 
-def wait_for_line(process: subprocess.Popen[bytes], log_path: Path, pattern: str) -> re.Match[str]:
+def wait_for_line(process: Process, log_path: Path, pattern: str) -> re.Match[str]:
     """The first match of `pattern` in the log. Raises RuntimeError, log included, when the process ends before."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
@@ -72,17 +100,16 @@ def wait_for_line(process: subprocess.Popen[bytes], log_path: Path, pattern: str
 
 
 @contextmanager
-def running(command: list[str], pattern: str, env: Mapping[str, str], home: Path = ROOT) -> Iterator[Server]:
+def running(
+    command: list[str], pattern: str, env: Mapping[str, str], home: Path = ROOT, start: Start = plainly
+) -> Iterator[Server]:
     """Run `command` until the block ends; group 1 of `pattern`, found in its output, is the port it listens on."""
     with tempfile.TemporaryDirectory() as folder:
         log_path = Path(folder) / "server.log"
         base = {k: v for k, v in os.environ.items() if not k.startswith(("REALTIME_", "JWT_", "DJANGO_", "REDIS_"))}
-        with log_path.open(
-            "ab"
-        ) as log:  # what a process opens anew, as nginx does /dev/stdout, must not be overwritten
-            process = subprocess.Popen(
-                command, cwd=home, stdout=log, stderr=subprocess.STDOUT, env={**base, "PYTHONUNBUFFERED": "1", **env}
-            )
+        # What a process opens anew, as nginx does /dev/stdout, must not be overwritten: hence "ab".
+        with log_path.open("ab") as log, open(os.devnull, "rb") as nothing:
+            process = start(command, {**base, "PYTHONUNBUFFERED": "1", **env}, home, nothing, log, log)
         try:
             port = wait_for_line(process, log_path, pattern)[1]
             yield Server(f"http://127.0.0.1:{port}", process, log_path)
@@ -128,7 +155,8 @@ def daphne(
 ) -> Iterator[Server]:
     """`python` is the interpreter, `home` the folder where the application lies."""
     command = [str(python), *DAPHNE, "-b", "127.0.0.1", "-p", "0", *arguments, application]
-    with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env, home) as server:
+    start = start_python if command[0] == sys.executable else plainly
+    with running(command, r"Listening on TCP address 127\.0\.0\.1:(\d+)", env, home, start) as server:
         yield server
 
 
@@ -139,7 +167,7 @@ def realtime_server(
     """Our own server. By default its sockets are closed at once when it stops."""
     command = [sys.executable, "-m", "realtime.server", "-b", "127.0.0.1", "-p", "0", "--drain-time", "0"]
     pattern = r"Listening on TCP address 127\.0\.0\.1:(\d+)"
-    with running([*command, *arguments, application], pattern, env, home) as server:
+    with running([*command, *arguments, application], pattern, env, home, start_python) as server:
         yield server
 
 
@@ -148,7 +176,7 @@ def uvicorn(
     env: Mapping[str, str], application: str = APPLICATION, *arguments: str, home: Path = ROOT
 ) -> Iterator[Server]:
     command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", "0", *arguments, application]
-    with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env, home) as server:
+    with running(command, r"Uvicorn running on http://127\.0\.0\.1:(\d+)", env, home, start_python) as server:
         yield server
 
 
@@ -295,12 +323,21 @@ def migrate(env: Mapping[str, str]) -> None:
 def manage(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
     """What a command of the site prints. Raises CalledProcessError when it fails."""
     command = [sys.executable, "-W", "error", "manage.py", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **env}, input=stdin, capture_output=True, text=True, timeout=START_TIMEOUT
-    )
-    if done.returncode:
-        raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
-    return done.stdout
+    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as errors:
+        given.write(stdin.encode())
+        given.seek(0)
+        process = start_python(command, {**os.environ, **env}, ROOT, given, out, errors)
+        try:
+            code = process.wait(START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        for file in (out, errors):
+            file.seek(0)
+        said, complaints = out.read().decode(), errors.read().decode()
+    if code:
+        raise subprocess.CalledProcessError(code, arguments, said, complaints)
+    return said
 
 
 def free_port() -> int:
