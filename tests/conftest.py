@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -16,6 +17,10 @@ from .forks import Forks
 from .servers import valkey
 
 pytest.register_assert_rewrite("tests.clients")
+
+# Where it is set, each process would compile anew what it imports: all of Twisted and Django in the new virtual
+# environments of tests/embedding.py.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long one example takes says more about what else the machine does than about the code; and to explain a failure
 # takes longer than to find it, where an example is a hundred requests. The suite tries the same examples each time, so
