@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -119,21 +120,24 @@ Servers = Callable[[Topology], list[Server]]
 Start = Callable[..., AbstractAsyncContextManager[Service]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test of the contract runs on each topology that its module is for."""
+    if "topology" in metafunc.fixturenames:
+        module = Path(metafunc.module.__file__).stem
+        chosen = [topology for topology in TOPOLOGIES if not topology.modules or module in topology.modules]
+        metafunc.parametrize("topology", chosen, ids=[topology.name for topology in chosen], scope="function")
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under `--dist loadgroup`, a file's tests on one topology stay on one worker, so that few servers start twice."""
-    chosen = []
     for item in items:
         callspec = getattr(item, "callspec", None)
         topology = callspec.params.get("topology") if callspec else None
         if isinstance(topology, Topology):
-            if topology.modules and item.path.stem not in topology.modules:
-                continue
             item.add_marker(pytest.mark.xdist_group(f"{topology.name} {item.path.stem}"))
             if topology.product:
                 item.add_marker(pytest.mark.timeout(300))  # the first has to fill a virtual environment
-        chosen.append(item)
-    items[:] = chosen
 
 
 @pytest.fixture(scope="session")
@@ -164,12 +168,6 @@ def servers(embedded: Callable[[Versions], Product]) -> Iterator[Servers]:
             return started[topology.name]
 
         yield start
-
-
-@pytest.fixture(params=TOPOLOGIES, ids=lambda topology: topology.name)
-def topology(request: pytest.FixtureRequest) -> Topology:
-    chosen: Topology = request.param
-    return chosen
 
 
 @pytest.fixture
