@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from glob import glob
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -317,7 +318,21 @@ def postgres() -> Iterator[str]:
 
 
 def migrate(env: Mapping[str, str]) -> None:
-    manage(env, "migrate", "--verbosity", "0")
+    """Make the tables. Those of SQLite are made once for these settings, and copied."""
+    if path := re.findall("^sqlite:///(.+)", env["DATABASE_URL"]):
+        Path(path[0]).write_bytes(migrated(env["DJANGO_SETTINGS_MODULE"]))
+    else:
+        manage(env, "migrate", "--verbosity", "0")
+
+
+@cache
+def migrated(settings: str) -> bytes:
+    """A database file of SQLite with the tables of these settings, and no more."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "db.sqlite3")
+        env = environment(DJANGO_SETTINGS_MODULE=settings, DATABASE_URL=f"sqlite:///{path}")
+        manage(env, "migrate", "--verbosity", "0")
+        return path.read_bytes()
 
 
 def manage(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:

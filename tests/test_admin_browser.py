@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from realtime.protocol import CloseCode
 from tests.clients import Door, Service, Socket, bearer, service_of
-from tests.servers import ROOT, Server, daphne, environment, missing, valkey
+from tests.servers import Server, daphne, environment, manage, migrate, missing, valkey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 QUIET = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
@@ -80,14 +78,9 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]
 
 
 def prepare(env: dict[str, str]) -> None:
-    script = (
-        "import django; django.setup(); from django.core.management import call_command as call;"
-        "call('migrate', verbosity=0);"
-        "call('createsuperuser', interactive=False, verbosity=0, username='boss', email='boss@example.org')"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env={**env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}, check=True
-    )
+    migrate(env)
+    operator = ("--noinput", "--username", "boss", "--email", "boss@example.org")
+    manage({**env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}, "createsuperuser", *operator)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

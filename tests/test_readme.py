@@ -13,6 +13,7 @@ from asyncio.subprocess import PIPE
 from contextlib import nullcontext
 from pathlib import Path
 
+import httpx
 import pytest
 
 from realtime.conf import Settings
@@ -134,10 +135,19 @@ def test_the_python_snippets_are_python() -> None:
             ast.parse(block)
 
 
-def test_the_server_command_serves_the_site() -> None:
-    line = command("python -m realtime.server").replace("8000", "0")
-    with running([sys.executable, *line.split()[1:]], r":(\d+)\n", environment()):
-        pass
+SERVERS = {
+    "ours": command("python -m realtime.server").replace("8000", "0"),
+    "daphne": "python -m " + re.findall("`(daphne .+?)`", README)[0] + " -p 0 hopeflow_site.asgi:application",
+    "uvicorn": "python -m uvicorn --port 0 hopeflow_site.asgi:application",
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_server_commands_serve_the_site(server: str) -> None:
+    """Each started as it is typed: other tests fork theirs (tests/forks.py)."""
+    listening = r"(?:Listening on TCP address|Uvicorn running on) .*:(\d+)\b"
+    with running([sys.executable, *SERVERS[server].split()[1:]], listening, environment()) as process:
+        assert httpx.get(f"{process.url}/healthz", trust_env=False).status_code == 200
 
 
 def test_the_table_of_settings_says_what_the_code_says() -> None:
