@@ -92,7 +92,9 @@ async def test_many_sockets_are_all_counted(service: Service, user: str) -> None
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
 async def test_results_are_in_the_order_of_arrival(service: Service, user: str, order: tuple[int, ...]) -> None:
-    """Not of connecting; the pong after an ack proves that it has arrived."""
+    """Not of connecting. The pong proves that the socket's process has passed the ack on, and the publish that asks all
+    processes of the user that the publisher's, which may read its own sockets first, has read it.
+    """
     async with (
         service.connect(user, {"type": "t"}) as one,
         service.connect(user, {"type": "t"}) as two,
@@ -105,6 +107,7 @@ async def test_results_are_in_the_order_of_arrival(service: Service, user: str, 
         for n in order:
             await sockets[n].ack(envelopes[n], str(n))
             await sockets[n].settle()
+            assert await service.publish(user, "of no filter") == NOBODY
         assert await publish == answered(4, *map(str, order))
 
 
