@@ -337,6 +337,13 @@ def migrated(settings: str) -> bytes:
 
 def manage(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
     """What a command of the site prints. Raises CalledProcessError when it fails."""
+    done = managed(env, *arguments, stdin=stdin)
+    done.check_returncode()
+    return done.stdout
+
+
+def managed(env: Mapping[str, str], *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """What became of a command of the site."""
     command = [sys.executable, "-W", "error", "manage.py", *arguments]
     with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as errors:
         given.write(stdin.encode())
@@ -349,10 +356,7 @@ def manage(env: Mapping[str, str], *arguments: str, stdin: str = "") -> str:
             raise
         for file in (out, errors):
             file.seek(0)
-        said, complaints = out.read().decode(), errors.read().decode()
-    if code:
-        raise subprocess.CalledProcessError(code, arguments, said, complaints)
-    return said
+        return subprocess.CompletedProcess(arguments, code, out.read().decode(), errors.read().decode())
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ import jwt
 import pytest
 
 from .clients import service_of
-from .servers import APPLICATION, ROOT, SECRET, Server, daphne, environment, free_port
+from .servers import APPLICATION, ROOT, SECRET, Server, daphne, environment, free_port, managed
 
 PATIENCE = 20.0
 
@@ -27,15 +27,7 @@ def server() -> Iterator[Server]:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "manage.py", *arguments],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return managed(environment(), *arguments)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jwt
@@ -32,6 +33,12 @@ def by_algorithm(name: str, key: Any) -> str:
     return jwt.encode(CLAIMS, key, algorithm=name)
 
 
+@cache
+def rsa_key() -> rsa.RSAPrivateKey:
+    """Any: nobody knows its public half."""
+    return rsa.generate_private_key(65537, 2048)
+
+
 def without_signature(algorithm: str) -> str:
     return sign(CLAIMS, {"alg": algorithm, "typ": "JWT"}).rpartition(".")[0] + "."
 
@@ -49,8 +56,8 @@ OTHER_ALGORITHMS: dict[str, Callable[[], str]] = {
     "HS256, not signed": lambda: without_signature("HS256"),
     "HS384": lambda: claiming("HS384", hashlib.sha384),
     "HS512": lambda: claiming("HS512", hashlib.sha512),
-    "RS256": lambda: by_algorithm("RS256", rsa.generate_private_key(65537, 2048)),
-    "PS256": lambda: by_algorithm("PS256", rsa.generate_private_key(65537, 2048)),
+    "RS256": lambda: by_algorithm("RS256", rsa_key()),
+    "PS256": lambda: by_algorithm("PS256", rsa_key()),
     "ES256": lambda: by_algorithm("ES256", ec.generate_private_key(ec.SECP256R1())),
     "EdDSA": lambda: by_algorithm("EdDSA", ed25519.Ed25519PrivateKey.generate()),
     "HS384 that claims HS256": lambda: claiming("HS256", hashlib.sha384),
