@@ -8,6 +8,7 @@ the README shows and the benchmarks are started in the plain way.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -161,6 +162,7 @@ def main() -> None:
         import_module(name)
     ours = [name for name in sys.modules if name.startswith(("realtime", "hopeflow_site", "daphne"))]
     assert not ours, f"{ours} would not be imported by the servers themselves"
+    gc.freeze()  # else each fork, at the latest when it ends, looks at all of it, and copies it by that
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         request = serve(channel)
     if request is not None:
