@@ -171,17 +171,8 @@ def test_what_a_product_uses_works_on_the_oldest_versions(embedded: Embedded, tm
     oldest = lower_bounds()
     tools = [pin for pin in pins() if pin.partition("==")[0] in (*TEST_TOOLS, *TEST_NEEDS)]
     product.install(*oldest, *tools)
-    command = [
-        str(product.python),
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-n2",
-        "tests/unit",
-        *(f"tests/test_{name}.py" for name in OLDEST),
-    ]
+    files = ("tests/unit", *(f"tests/test_{name}.py" for name in OLDEST))
+    command = [str(product.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     env = {"PATH": "/usr/bin:/bin", "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
