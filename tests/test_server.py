@@ -200,6 +200,29 @@ async def test_a_large_answer_is_sent_whole_before_the_server_stops() -> None:
         assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
 
 
+async def test_a_publish_that_comes_during_a_stop_is_answered_though_it_takes_longer(redis_url: str) -> None:
+    """A proxy has sent it on a connection that it kept, to a socket of another process that does not ack."""
+    settings = {"REDIS_URL": redis_url, "REALTIME_ACK_TIMEOUT": "3"}
+    user = str(uuid4())
+    async with (
+        serving(**settings) as (other, _),
+        other.connect(user, {"type": "t"}),
+        serving("--drain-time", "2", **settings) as (_, server),
+    ):
+        reader, writer = await open_stream(server)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        server.process.send_signal(signal.SIGTERM)
+        body = json.dumps({"userId": user, "type": "t"})
+        head = f"POST /publish HTTP/1.1\r\nHost: x\r\n{bearer(token('ann'))}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        async with asyncio.timeout(PATIENCE):
+            assert (await reader.read()).endswith(answered(1).encode())
+        writer.close()
+        assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+
+
 async def test_a_handshake_that_comes_during_a_stop_is_refused() -> None:
     async with serving("--drain-timeout", "3") as (service, server), service.connect("ann", {"type": "t"}) as socket:
         publish = service.begin("ann", "t")

@@ -107,11 +107,14 @@ class Server(daphne.Server):
         for protocol in list(self.connections):
             if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
                 protocol.end(CloseCode.RESTARTING)
-        while running := self._running():
-            await asyncio.wait(running)
         reactor = daphne.reactor
-        while _http(reactor.getWriters()) or (loop.time() < end and _http(reactor.getReaders())):  # noqa: ASYNC110
-            await asyncio.sleep(LOOK)
+        while True:
+            if running := self._running():  # among them what has come on such a connection meanwhile
+                await asyncio.wait(running)
+            elif _http(reactor.getWriters()) or (loop.time() < end and _http(reactor.getReaders())):
+                await asyncio.sleep(LOOK)
+            else:
+                return
 
     def _running(self) -> list[asyncio.Future[Any]]:
         found: Iterable[Any] = (details.get("application_instance") for details in self.connections.values())
