@@ -71,15 +71,21 @@ class Forked:
     def poll(self) -> int | None:
         """How it ended, as Popen says it. None: it runs."""
         with self._lock:
-            if self.returncode is None and select.select([self._ended], [], [], 0)[0]:
+            if self.returncode is None and self._has_ended(0):
                 self.returncode = self._forks.ask(ended=self.pid)
                 os.close(self._ended)
             return self.returncode
 
+    def _has_ended(self, timeout: float | None) -> bool:
+        """Wait for it for some seconds, or (None) as long as it takes."""
+        poll = select.poll()  # which knows no highest file, as select does
+        poll.register(self._ended, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else timeout * 1000))
+
     def wait(self, timeout: float | None = None) -> int:
         """How it ended. Raises TimeoutExpired after `timeout` seconds."""
         if self.poll() is None:
-            select.select([self._ended], [], [], timeout)
+            self._has_ended(timeout)
         if (code := self.poll()) is None:
             raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return code
@@ -116,9 +122,12 @@ class Forks:
         return Forked(self, command, self.ask(*files, command=command[1:], env=dict(env), home=str(home)))
 
     def ask(self, *files: int, **request: Any) -> int:
+        """What it answers. Raises RuntimeError, or OSError, when it has ended: what it had to say is on stderr."""
         with self._lock:
             socket.send_fds(self._channel, [json.dumps(request).encode()], files)
-            return int(self._channel.recv(LONGEST))
+            if not (answer := self._channel.recv(LONGEST)):
+                raise RuntimeError("the process that forks has ended")
+            return int(answer)
 
     @cached_property
     def _channel(self) -> socket.socket:
@@ -162,10 +171,12 @@ def main() -> None:
         import_module(name)
     ours = [name for name in sys.modules if name.startswith(("realtime", "hopeflow_site", "daphne"))]
     assert not ours, f"{ours} would not be imported by the servers themselves"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for all: the tests still need an end
     gc.freeze()  # else each fork, at the latest when it ends, looks at all of it, and copies it by that
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         request = serve(channel)
     if request is not None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         run(*request)
 
 
