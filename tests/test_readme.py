@@ -137,7 +137,9 @@ def test_the_python_snippets_are_python() -> None:
 
 SERVERS = {
     "ours": command("python -m realtime.server").replace("8000", "0"),
-    "daphne": "python -m " + re.findall("`(daphne .+?)`", README)[0] + " -p 0 hopeflow_site.asgi:application",
+    "daphne": "python -m "
+    + re.findall("`(daphne --.+?)`", PAGES["running"])[0]
+    + " -p 0 hopeflow_site.asgi:application",
     "uvicorn": "python -m uvicorn --port 0 hopeflow_site.asgi:application",
 }
 
