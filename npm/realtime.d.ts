@@ -56,7 +56,10 @@ export class Connection extends EventTarget {
 
     readonly state: State;
 
-    /** Send a text frame. Returns whether there was a connection to send it on; nothing is kept for later. */
+    /**
+     * Send a text frame. Returns whether there was a connection to send it on; nothing is kept for later. For a ping
+     * there is `ping()`, which knows whose pong it is.
+     */
     send(text: string): boolean;
 
     /**

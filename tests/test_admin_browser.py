@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,15 +12,14 @@ from typing import Literal
 import jwt
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 from websockets.exceptions import ConnectionClosed
 
 from realtime.protocol import CloseCode
+from tests.browsers import chromium
 from tests.clients import Door, Service, Socket, bearer, service_of
-from tests.servers import Server, daphne, environment, manage, migrate, missing, valkey
+from tests.servers import Server, daphne, environment, manage, migrate, valkey
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
 PASSWORD = "only-for-this-browser"
 LIST = "/admin/realtime/secret/"
 DOORS: tuple[Door, ...] = ("socket", "publish")
@@ -92,14 +90,8 @@ async def services(processes: list[Server]) -> AsyncIterator[list[Service]]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        missing("chromium fonts-dejavu-core")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[f"--{argument}" for argument in QUIET.split()]
-        )
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @asynccontextmanager

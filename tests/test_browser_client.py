@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,15 +15,14 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, WebSocket, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, WebSocket
 
 import realtime
+from tests.browsers import chromium
 from tests.clients import NOBODY, PATIENCE, Service, answered, dump, service_of, token
 from tests.proxies import slow_proxy
-from tests.servers import ROOT, Server, environment, free_port, migrate, missing, realtime_server, replaced
+from tests.servers import ROOT, Server, environment, free_port, migrate, realtime_server, replaced
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-QUIET = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
 PRODUCT = "tests.sites.people:application"  # with a login, a view of tokens, and the static files
 
 # What a page of the product loads. What a test looks at lies in variables of the page.
@@ -124,16 +122,8 @@ async def service(server: Server) -> AsyncIterator[Service]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        missing("chromium fonts-dejavu-core")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=[f"--{argument}" for argument in QUIET.split()],
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 Open = Callable[..., Awaitable[Tab]]
@@ -473,7 +463,7 @@ async def test_with_an_expired_token_of_its_own_it_tries_ever_more_seldom_until_
         client.close();
         client.close();"""
     )
-    assert await tab.do("return failed") == "the connection is closed: 1000 "
+    assert await tab.do("return failed") == "the connection is closed: 1000"
     states = await tab.do("return states")
     assert [round(entry["delay"]) for entry in states if entry["state"] == "waiting"] == [50, 100, 200, 300, 300]
     assert [entry["state"] for entry in states].count("closed") == 1

@@ -1,12 +1,5 @@
-/**
- * The client of HopeFlow Realtime, for browsers and Node. docs/clients.md shows how to use it, npm/realtime.d.ts has
- * its types.
- *
- *     const client = new RealtimeClient("/rt/", { token: async () => (await fetch("/rt/token")).text() });
- *     client.subscribe({ type: "chat_message" }, ({ payload }) => show(payload) && "displayed");
- *
- * `Connection` is a WebSocket that comes back, `RealtimeClient` the protocol on top of it.
- */
+// The client of HopeFlow Realtime, for browsers and Node. docs/clients.md shows how to use it, npm/realtime.d.ts has
+// its types. `Connection` is a WebSocket that comes back, `RealtimeClient` the protocol on top of it.
 
 const FILTERS_A_MESSAGE = 50; // the server looks at no more
 const LASTED = 5_000; // ms. A server that lets clients in and drops them at once is not to be asked ever faster.
@@ -22,7 +15,7 @@ export class Connection extends EventTarget {
     #options;
     #state = "connecting";
     #link; // { socket, openedAt } of the present attempt, connection included; what another one does is ignored
-    #timer; // one at a time: of the handshake, of the next ping, of its pong or of the next attempt
+    #timer; // of whatever is due next: the end of a handshake, a ping, its pong or another attempt
     #attempts = 0; // in a row that came to nothing, or to a connection that did not last
     #pings = []; // whoever waits for the pongs to come, in this order
     #ended; // the error for those who want something of it, once it is closed for good
@@ -65,10 +58,7 @@ export class Connection extends EventTarget {
         return open;
     }
 
-    /**
-     * Resolves when the server has answered a ping: all that was sent before is in effect. Without a connection it is
-     * sent as soon as there is one. Rejects when the connection is closed for good.
-     */
+    /** Resolves when a ping has been answered: what was sent before is in effect. Rejects when closed for good. */
     ping() {
         return new Promise((resolve, reject) => {
             if (this.#ended) return reject(this.#ended);
@@ -110,7 +100,7 @@ export class Connection extends EventTarget {
             this.report(url ? new Error(`the WebSocket was refused here: ${error.name}`) : error);
             return link === this.#link && this.#lost(1006, "");
         }
-        this.#timer = setTimeout(() => this.#drop("no answer to the handshake"), this.#options.pingTimeout);
+        this.#after(this.#options.pingTimeout, () => this.#drop("no answer to the handshake"));
         const { socket } = link;
         const current = (handle) => (event) => link === this.#link && handle(event);
         socket.onopen = current(() => this.#opened());
@@ -144,14 +134,12 @@ export class Connection extends EventTarget {
     }
 
     #expectFrames() {
-        clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.#probe(), this.#options.pingInterval);
+        this.#after(this.#options.pingInterval, () => this.#probe());
     }
 
     /** Ask the server whether it is there: a connection can be dead without anybody having been told. */
     #probe() {
-        clearTimeout(this.#timer);
-        this.#timer = setTimeout(() => this.#drop("no answer to a ping"), this.#options.pingTimeout);
+        this.#after(this.#options.pingTimeout, () => this.#drop("no answer to a ping"));
         this.#pings.push({});
         this.send("ping");
     }
@@ -169,16 +157,21 @@ export class Connection extends EventTarget {
         if (globalThis.navigator?.onLine === false) return this.#enter("offline", { code, reason });
         const { baseDelay, maxDelay } = this.#options;
         const delay = Math.random() * Math.min(maxDelay, baseDelay * 2 ** this.#attempts++);
-        this.#timer = setTimeout(() => this.#connect(), delay);
+        this.#after(delay, () => this.#connect());
         this.#enter("waiting", { delay, code, reason });
     }
 
     #end(code, reason) {
-        this.#ended = Object.assign(new Error(`the connection is closed: ${code} ${reason}`), { code, reason });
+        this.#ended = Object.assign(new Error(`the connection is closed: ${code} ${reason}`.trim()), { code, reason });
         this.#page.abort();
         this.#release();
         this.#enter("closed", { code, reason });
         for (const { reject } of this.#pings.splice(0)) reject?.(this.#ended);
+    }
+
+    #after(delay, act) {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(act, delay);
     }
 
     #release() {
@@ -302,7 +295,8 @@ export class RealtimeClient extends Connection {
         const failed = outcomes.find((outcome) => "error" in outcome);
         try {
             return ack(answered ? answered.value : failed ? failure(failed.error) : null);
-        } catch (error) { // JSON knows no cycles and no BigInt
+        } catch (error) {
+            // JSON knows no cycles and no BigInt.
             this.report(error, envelope);
             return ack(failure(error));
         }
