@@ -10,7 +10,11 @@ url := http://$(subst 0.0.0.0,127.0.0.1,$(HOST)):$(PORT)
 options := $(if $(filter http://127.0.0.1:8000,$(url)),, --url $(url))
 
 define what_to_try
-Try it, in two more terminals in this folder, once the last line below says that it listens:
+Once the last line below says that it listens, see an envelope and its ack travel:
+
+  $(url)/demo/
+
+The same in two more terminals, in this folder:
 
   .venv/bin/python manage.py realtime_listen ann --type chat_message --ack '"displayed"'$(options)
   .venv/bin/python manage.py realtime_publish ann --type chat_message --payload '{"text":"hello"}'$(options)

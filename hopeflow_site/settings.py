@@ -83,6 +83,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "channels",
+    *(["hopeflow_site"] if DEBUG else []),  # the demo's template and files
 ]
 
 MIDDLEWARE = [

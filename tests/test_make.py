@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from typing import IO
+from urllib.request import urlopen
 
 import pytest
 
@@ -91,6 +92,14 @@ def test_what_it_prints(site: Server, tree: Path) -> None:
         finally:
             listener.terminate()
     assert (envelope["userId"], envelope["type"], envelope["payload"]) == ("ann", "chat_message", {"text": "hello"})
+
+
+def test_the_printed_page_is_there(site: Server) -> None:
+    """The demo, in development, at the address that is printed."""
+    (link,) = re.findall(r"^ +(http://\S+)$", site.log, re.MULTILINE)
+    assert link == f"{site.url}/demo/"
+    with urlopen(link) as answer:
+        assert "A first minute" in answer.read().decode()
 
 
 def iter_until(lines: IO[str], text: str) -> Iterator[str]:
