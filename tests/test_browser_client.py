@@ -373,6 +373,12 @@ async def test_a_connection_that_has_fallen_silent_is_found_by_a_ping_and_droppe
         await until(lambda: tab.frames.count("ping") > 2)  # one was answered, or there would be no other
         assert await tab.states() == ["connecting", "open"]
         delay = 3600.0
+        # Who comes back to the tab again and again does not put it off.
+        await tab.do(
+            """const shown = () => document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+            const timer = setInterval(shown, 50);
+            client.addEventListener("state", () => clearInterval(timer), { once: true });"""
+        )
         await until(
             lambda: tab.do("return states.filter(({ reason }) => reason === 'no answer to a ping').length === 1")
         )
@@ -383,10 +389,9 @@ async def test_a_connection_that_has_fallen_silent_is_found_by_a_ping_and_droppe
         await tab.do("client.close()")
 
 
-async def test_a_tab_that_is_shown_again_looks_whether_its_connection_lives(tab: Tab) -> None:
-    await tab.do(
-        "connect(); await client.ready(); document.dispatchEvent(new Event('visibilitychange', { bubbles: true }));"
-    )
+@pytest.mark.parametrize("event", ["visibilitychange", "pageshow", "online"])
+async def test_a_tab_that_comes_back_looks_whether_its_connection_lives(tab: Tab, event: str) -> None:
+    await tab.do("connect(); await client.ready(); dispatchEvent(new Event(argument));", event)
     await until(lambda: tab.frames == ["ping", "ping"])
 
 
@@ -424,6 +429,8 @@ async def test_a_close_code_from_4500_to_4999_is_for_good_and_after_any_other_it
         last = next(entry for entry in await tab.do("return states") if entry["state"] == state)
         assert (last["code"], last["reason"]) == (code, "as told")
         if state == "closed":
+            await tab.do("for (const type of ['offline', 'online', 'pageshow']) dispatchEvent(new Event(type));")
+            assert (await tab.states())[-1] == "closed"
             outcome = "return client.ready().catch(({ message, code }) => [message, code])"
             assert await tab.do(outcome) == [f"the connection is closed: {code} as told", code]
         else:

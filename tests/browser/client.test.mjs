@@ -61,6 +61,9 @@ test("an invalid filter or handler is a TypeError that says why", async (t) => {
 
 test("filters match as the server matches them", async (t) => {
     const { client, server } = await pair(t);
+    // What a page's other scripts put there is in no payload.
+    Object.defineProperty(Object.prototype, "inherited", { value: "x", configurable: true });
+    t.after(() => delete Object.prototype.inherited);
     const filters = [
         { type: "t" },
         { type: "\u00a0t ", room: "7" },
@@ -68,6 +71,7 @@ test("filters match as the server matches them", async (t) => {
         { type: "t", toString: "x" },
         { type: "t", __proto__: null, ["__proto__"]: "x" },
         { type: "t", 0: "x" },
+        { type: "t", inherited: "x" },
     ];
     let called;
     filters.forEach((filter, index) => client.subscribe(filter, () => void called.push(index)));
@@ -134,18 +138,20 @@ test("states tell what happens, and attempts that come to nothing are made ever 
 
 test("who asks in a listener of open, or before there is a connection, waits for a pong of its own", async (t) => {
     const { client, server } = await pair(t);
+    const types = () => server.frames.flatMap((frame) => JSON.parse(frame).filters.map(({ type }) => type));
     const early = client.ready();
-    client.subscribe({ type: "t" }, () => {});
+    client.subscribe({ type: "early" }, () => {});
     client.addEventListener("state", async ({ state }) => {
         if (state !== "open") return;
-        client.subscribe({ type: "u" }, () => {});
+        client.subscribe({ type: "opened" }, () => {});
         await client.ready();
-        server.emit("second");
+        assert.deepEqual(types(), ["early", "opened"]);
+        client.subscribe({ type: "later" }, () => {});
+        await client.ready();
+        server.emit("then", types());
     });
-    const second = once(server, "second");
-    await early;
-    assert.deepEqual(server.frames.map((frame) => JSON.parse(frame).filters[0].type), ["t", "u"]);
-    await second;
+    const [[seen]] = await Promise.all([once(server, "then"), early]);
+    assert.deepEqual(seen, ["early", "opened", "later"]);
 });
 
 test("a listener that closes the client in any state ends it", async (t) => {

@@ -145,9 +145,10 @@ async function publish() {
     if (payload === null) return $("payload").focus();
     const { user: userId } = document.body.dataset;
     const request = { userId, type: $("type").value, ...(payload && { payload: JSON.parse(payload) }) };
+    const said = $("answer").querySelector(".said");
     clear("answer", "envelope", "ack");
-    show("request", request);
     try {
+        show("request", request);
         const response = await fetch("../publish", {
             method: "POST",
             headers: { Authorization: `Bearer ${await tokenFor("backend")}`, "Content-Type": "application/json" },
@@ -156,10 +157,10 @@ async function publish() {
         const answer = await response.json();
         if (answer.clientCount) await fly($("ack").hidden ? $("tab") : $("ack"), $("request"), "ack");
         show("answer", answer);
-        $("answer").querySelector(".said").textContent = response.ok ? outcome(answer) : `Status ${response.status}.`;
+        said.textContent = response.ok ? outcome(answer) : `Status ${response.status}.`;
     } catch (error) {
         show("answer", { error: error.message });
-        $("answer").querySelector(".said").textContent = "The service did not answer. Does make run still run?";
+        said.textContent = "That did not work. Does make run still run?";
     }
 }
 

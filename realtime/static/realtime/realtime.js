@@ -7,8 +7,8 @@ const LASTED = 5_000; // ms. A server that lets clients in and drops them at onc
 /**
  * A WebSocket that connects again whenever it is lost, until `close()` or a close code that says not to.
  *
- * Events: `state` ({ state, … }, as `#enter` says), `message` ({ data }) for each text frame that is no pong, and `error`
- * ({ error, envelope? }), which also goes to the console unless a listener calls its `preventDefault()`.
+ * Events: `state` ({ state, … }, as `#enter` says), `message` ({ data }) for each text frame that is no pong, and
+ * `error` ({ error, envelope? }), which also goes to the console unless a listener calls its `preventDefault()`.
  */
 export class Connection extends EventTarget {
     #url;
@@ -16,22 +16,15 @@ export class Connection extends EventTarget {
     #state = "connecting";
     #link; // { socket, openedAt } of the present attempt, connection included; what another one does is ignored
     #timer; // of whatever is due next: the end of a handshake, a ping, its pong or another attempt
+    #asked = false; // whether a pong is due
     #attempts = 0; // in a row that came to nothing, or to a connection that did not last
     #pings = []; // whoever waits for the pongs to come, in this order
     #ended; // the error for those who want something of it, once it is closed for good
     #page = new AbortController(); // takes the listeners away from the page
 
     /**
-     * @param {string} url ws://, wss://, http://, https://, or a path relative to the page
-     * @param {object} [options]
-     * @param {string | (() => string | Promise<string>)} [options.token] the function is asked before each attempt.
-     *     Left out, the browser's cookies say who it is (SESSION_AUTH)
-     * @param {typeof WebSocket} [options.WebSocket]
-     * @param {number} [options.baseDelay] ms: the first attempt to come back is made at random within it, each later
-     *     one within twice the time of the one before
-     * @param {number} [options.maxDelay] ms: that time at the most
-     * @param {number} [options.pingInterval] ms of silence after which the server is asked whether it is there
-     * @param {number} [options.pingTimeout] ms in which it has to answer, a handshake too
+     * `url` is ws://, wss://, http://, https:// or a path relative to the page; `token` a string, or a function that is
+     * asked for one before each attempt. Without it the browser's cookies say who it is. The others are milliseconds.
      */
     constructor(url, options = {}) {
         super();
@@ -61,9 +54,8 @@ export class Connection extends EventTarget {
     /** Resolves when a ping has been answered: what was sent before is in effect. Rejects when closed for good. */
     ping() {
         return new Promise((resolve, reject) => {
-            if (this.#ended) return reject(this.#ended);
-            this.#pings.push({ resolve, reject });
-            this.send("ping");
+            if (this.#ended) reject(this.#ended);
+            else this.#ping({ resolve, reject });
         });
     }
 
@@ -124,7 +116,7 @@ export class Connection extends EventTarget {
         this.#expectFrames();
         let waiting = this.#pings.length;
         this.#enter("open"); // here the client sends its filters, so that the pongs prove these too
-        while (waiting--) this.send("ping");
+        while (waiting--) this.#sendPing();
     }
 
     #heard(data) {
@@ -133,15 +125,21 @@ export class Connection extends EventTarget {
         else if (typeof data === "string") this.dispatchEvent(eventOf("message", { data }));
     }
 
+    /** After a silence the server is asked whether it is there: a connection can be dead without a word. */
     #expectFrames() {
-        this.#after(this.#options.pingInterval, () => this.#probe());
+        this.#asked = false;
+        this.#after(this.#options.pingInterval, () => this.#ping({}));
     }
 
-    /** Ask the server whether it is there: a connection can be dead without anybody having been told. */
-    #probe() {
+    #ping(waiter) {
+        this.#pings.push(waiter);
+        this.#sendPing();
+    }
+
+    #sendPing() {
+        if (!this.send("ping") || this.#asked) return; // another ping does not put off the end
+        this.#asked = true;
         this.#after(this.#options.pingTimeout, () => this.#drop("no answer to a ping"));
-        this.#pings.push({});
-        this.send("ping");
     }
 
     /** Give up on a connection. Its closing handshake would not be answered either. */
@@ -192,7 +190,7 @@ export class Connection extends EventTarget {
 
     /** A phone or a laptop may have slept: be quick to see that the connection is gone, and to come back. */
     #wake() {
-        if (this.#state === "open") this.#probe();
+        if (this.#state === "open") this.#ping({});
         else if (this.#state === "waiting" || this.#state === "offline") this.#connect();
     }
 
