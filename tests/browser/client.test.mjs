@@ -154,6 +154,22 @@ test("who asks in a listener of open, or before there is a connection, waits for
     assert.deepEqual(seen, ["early", "opened", "later"]);
 });
 
+test("a dead connection is dropped without its closing handshake, for which Node would keep running", async (t) => {
+    const sockets = [];
+    class Kept extends WebSocket {
+        constructor(url) {
+            super(url);
+            sockets.push(this);
+        }
+    }
+    const { client, server } = await pair(t, { WebSocket: Kept, pingTimeout: 50 });
+    server.on("connection", (socket) => socket.pause()); // it reads nothing, so it answers nothing
+    client.ready().catch(() => {});
+    while (client.state !== "waiting") await once(client, "state");
+    client.close();
+    if (sockets[0].readyState !== WebSocket.CLOSED) await once(sockets[0], "close"); // else after 30 seconds
+});
+
 test("a listener that closes the client in any state ends it", async (t) => {
     for (const when of ["connecting", "open", "waiting"]) {
         const { client, server } = await pair(t, {}, ({ state, target }) => state === when && target.close());
