@@ -70,6 +70,7 @@ class Desk:
         self.operator = operator
         self._scope, self._send = scope, send
         self._look, self._meter = Look(), Meter()
+        self._looks = 0  # how often the page has said what it looks at
         self._asked = asyncio.Event()  # for another look
         self._checked = time.monotonic()
         self._measured = 0.0
@@ -107,7 +108,7 @@ class Desk:
             return
         if isinstance(frame, Watch):
             self._look = frame.look()
-            self._seen.pop("view", None)  # an answer comes, whether or not it is another
+            self._looks += 1  # an answer comes, whether or not there is something else to see
             self._asked.set()
         elif len(self._deeds) >= MOST_DEEDS:
             self.tell("error", id=frame.id, message=BUSY)
@@ -160,14 +161,15 @@ class Desk:
         self._tell_once("hello", mayAct=self.operator.may_act, ackTimeout=conf.ACK_TIMEOUT)
 
     async def _show(self) -> None:
+        look, looks = self._look, self._looks
         try:
             with away_is_unavailable():
                 await sockets().listen()  # so that this process answers too
-                view, counts = await survey(self._look)
+                view, counts = await survey(look)
         except LayerUnavailable:
             self._tell_once("view", away=AWAY)
             return
-        self._tell_once("view", away=None, **view)
+        self._tell_once("view", away=None, looks=looks, **view)
         now = time.monotonic()
         if now - self._measured >= 0.9 * INTERVAL:
             self._measured = now
