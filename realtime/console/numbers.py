@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.samples import Sample
 
 from .. import metrics
+from ..conf import conf
 
 OUTCOMES = ("delivered", "nobody", "timed out")
 
@@ -90,7 +91,9 @@ def percentile(part: float, buckets: Sequence[float]) -> float | None:
 
 
 def _percentiles(buckets: Sequence[float]) -> list[float | None]:
-    return [percentile(part, buckets) for part in (0.5, 0.99)]
+    """What took longer than ACK_TIMEOUT has been given up then, and not anywhere up to the end of its bucket."""
+    found = [percentile(part, buckets) for part in (0.5, 0.99)]
+    return [seconds and min(seconds, conf.ACK_TIMEOUT) for seconds in found]
 
 
 def _added(pairs: Iterable[tuple[Sequence[float], Sequence[float]]]) -> list[float]:
