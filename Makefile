@@ -40,7 +40,7 @@ print("DJANGO_DEBUG=true")
 endef
 export env_file
 
-.PHONY: help run test docs docs-links fuzz bench packages
+.PHONY: help run test docs docs-links fuzz bench pictures packages
 .DELETE_ON_ERROR:
 
 help:
@@ -49,6 +49,7 @@ help:
 	@echo "make docs   the site of README and docs/, in build/docs"
 	@echo "make fuzz   bad input for many minutes"
 	@echo "make bench  the benchmarks"
+	@echo "make pictures  those of the docs"
 
 run: .venv/run.stamp .env
 	@$(PYTHON) -c "$$port_is_free"
@@ -74,6 +75,9 @@ fuzz: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	$(python) -m benchmarks
+
+pictures: .venv/dev.stamp packages
+	$(python) -m tests.pictures
 
 .venv/run.stamp: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("It needs Python 3.11: make PYTHON=…")'

@@ -16,7 +16,7 @@ from .embedding import Product, Versions
 from .forks import Forks
 from .servers import valkey
 
-pytest.register_assert_rewrite("tests.clients")
+pytest.register_assert_rewrite("tests.clients", "tests.desks")
 
 # Where it is set, each process would compile anew what it imports: all of Twisted and Django in the new virtual
 # environments of tests/embedding.py.

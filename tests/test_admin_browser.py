@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
 import jwt
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
-from websockets.exceptions import ConnectionClosed
 
 from realtime.protocol import CloseCode
+from tests import desks
 from tests.browsers import chromium
-from tests.clients import Door, Service, Socket, bearer, service_of
-from tests.servers import Server, daphne, environment, manage, migrate, valkey
+from tests.clients import Door, Service, bearer, service_of
+from tests.desks import at_a_desk, closed, prepare, until
+from tests.servers import Server, daphne, environment, valkey
 
-PASSWORD = "only-for-this-browser"
 LIST = "/admin/realtime/secret/"
 DOORS: tuple[Door, ...] = ("socket", "publish")
 OPEN = {"socket": 101, "publish": 200}
@@ -29,22 +26,8 @@ SHUT = {"socket": 403, "publish": 401}  # daphne knows no other refusal of a han
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="module")]
 
 
-@dataclass
-class Desk:
-    """An operator's browser, logged in at the first process."""
-
-    page: Page
-    url: str
-
-    async def goto(self, path: str) -> None:
-        await self.page.goto(self.url + path)
-
-    async def press(self, button: str) -> None:
-        await self.page.get_by_role("button", name=button, exact=True).click()
-
-    async def follow(self, link: str) -> None:
-        async with self.page.expect_navigation():
-            await self.page.locator("#content").get_by_role("link", name=link, exact=True).click()
+class Desk(desks.Desk):
+    """It knows the forms of secrets."""
 
     async def add(self, name: str, *without: str) -> tuple[str, str]:
         """Make a secret without some grants. Returns its key id and its text."""
@@ -75,12 +58,6 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]
             yield [one, other]
 
 
-def prepare(env: dict[str, str]) -> None:
-    migrate(env)
-    operator = ("--noinput", "--username", "boss", "--email", "boss@example.org")
-    manage({**env, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}, "createsuperuser", *operator)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def services(processes: list[Server]) -> AsyncIterator[list[Service]]:
     """What clients see of each process."""
@@ -94,40 +71,15 @@ async def browser() -> AsyncIterator[Browser]:
         yield browser
 
 
-@asynccontextmanager
-async def at_a_desk(browser: Browser, server: Server) -> AsyncIterator[Desk]:
-    """A browser that has just logged in. At the end it must have complained about nothing."""
-    context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = await context.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(f"{said.text} {said.location}"))
-    desk = Desk(page, server.url)
-    await desk.goto("/admin/")
-    await page.get_by_label("Username:").fill("boss")
-    await page.get_by_label("Password:").fill(PASSWORD)
-    await desk.press("Log in")
-    await page.wait_for_url("**/admin/")
-    yield desk
-    await context.close()
-    assert [said for said in complaints if "favicon.ico" not in said] == []
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desk(browser: Browser, processes: list[Server]) -> AsyncIterator[Desk]:
-    async with at_a_desk(browser, processes[0]) as desk:
-        yield desk
+    async with at_a_desk(browser, processes[0]) as found:
+        yield Desk(found.page, found.url)
 
 
 def token(kid: str, text: str) -> str:
     """A token as a product would sign it that has copied a secret."""
     return jwt.encode({"userId": "ann"}, text, algorithm="HS256", headers={"kid": kid})
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def answers(services: list[Service], jwt_text: str, wanted: dict[str, int]) -> None:
@@ -138,13 +90,6 @@ async def answers(services: list[Service], jwt_text: str, wanted: dict[str, int]
         return statuses == [wanted] * len(services)
 
     await until(are_as_wanted)
-
-
-async def closed(socket: Socket) -> int:
-    with pytest.raises(ConnectionClosed) as error:
-        await socket.recv()
-    assert error.value.rcvd is not None
-    return error.value.rcvd.code
 
 
 async def test_a_secret_made_in_the_browser_is_copied_and_its_tokens_are_accepted_everywhere(

@@ -1,0 +1,518 @@
+"""The live console in a real Chromium, and what is done there seen by live sockets of two processes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Locator, ViewportSize, expect
+
+from realtime.protocol import CloseCode
+from tests import desks
+from tests.browsers import chromium
+from tests.clients import Filter, Service, Socket, dump, service_of
+from tests.desks import at_a_desk, barriers, closed, prepare, until
+from tests.servers import Server, daphne, environment, manage, valkey
+
+CONSOLE = "/admin/realtime/console/"
+CHAT = {"type": "chat_message", "conversationId": "42"}
+STATES = ("waiting", "acked", "silent", "gone")
+SITE = "tests.sites.strict:application"
+PHONE: ViewportSize = {"width": 390, "height": 800}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+REFUSED = "WebSocket connection to"  # Chromium's complaint about a server that is not there, or says no
+
+STAFF = """
+from django.contrib.auth.models import Permission, User
+for name, *codenames in (["looker", "view_console"], ["leaver", "view_console", "change_console"], ["clerk"]):
+    user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+"""
+
+expect.set_options(timeout=15_000)  # milliseconds; two cores may be busy
+
+pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("database") / "db.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def env(database: Path) -> Iterator[dict[str, str]]:
+    with valkey() as redis:
+        env = environment(
+            REDIS_URL=redis.connection_url, DATABASE_URL=f"sqlite:///{database}", REALTIME_ACK_TIMEOUT="2"
+        )
+        prepare(env)
+        manage(env, "shell", "--command", f"PASSWORD = {desks.PASSWORD!r}\n{STAFF}")
+        yield env
+
+
+@pytest.fixture(scope="module")
+def processes(env: dict[str, str]) -> Iterator[list[Server]]:
+    """Two processes of the site, with one Valkey, one database and some operators."""
+    with daphne(env, SITE) as one, daphne(env, SITE) as other:
+        yield [one, other]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(processes: list[Server]) -> AsyncIterator[Service]:
+    """What clients see of both, which they get in turn."""
+    async with service_of(processes, 403) as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@dataclass
+class Console(desks.Desk):
+    """An operator's console."""
+
+    async def open(self, user: str = "", query: str = "") -> None:
+        """Load the page, and wait until it is alive."""
+        await self.page.goto("about:blank")  # else it would only be another part of the same page
+        await self.goto(f"{CONSOLE}#user={user}&q={query}")
+        await self.is_("Live")
+        await expect(self.page.locator("#sockets-total")).to_contain_text("socket")
+
+    async def is_(self, state: str) -> None:
+        """Wait until the console says this of its connection."""
+        await expect(self.page.locator("#state")).to_have_text(state)
+
+    @property
+    def users(self) -> Locator:
+        """The links of the users that are listed."""
+        return self.page.locator("#users a")
+
+    @property
+    def sockets(self) -> Locator:
+        """The rows of the chosen user's sockets."""
+        return self.page.locator("#sockets tbody tr")
+
+    @property
+    def outcome(self) -> Locator:
+        """What has become of the last publish."""
+        return self.page.locator(".console-outcome").first
+
+    async def choose(self, user: str) -> None:
+        await self.users.get_by_text(user, exact=True).click()
+        await expect(self.page.locator("#chosen-user")).to_have_text(user)
+
+    async def publish(self, type: str = "", payload: str = "") -> None:
+        await self.page.get_by_label("Type").fill(type)
+        await self.page.get_by_label("Payload").fill(payload)
+        await self.press("Publish")
+
+    async def states(self) -> dict[str, int]:
+        """How many sockets of the last delivery are in each state."""
+        rows = self.page.locator(".console-delivery").first
+        counts = {state: await rows.locator(f"li[data-state={state}]").count() for state in STATES}
+        return {state: count for state, count in counts.items() if count}
+
+    async def answer(self, choice: str) -> None:
+        """Answer what the dialog asks before it closes sockets."""
+        dialog = self.page.get_by_role("dialog")
+        await dialog.get_by_label(choice).check()
+        await dialog.get_by_role("button", name="Disconnect", exact=True).click()
+
+
+@asynccontextmanager
+async def at_a_console(
+    browser: Browser, server: Server, operator: str = "boss", expected: Sequence[str] = ()
+) -> AsyncIterator[Console]:
+    async with at_a_desk(browser, server, operator, expected) as desk:
+        yield Console(desk.page, desk.url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def console(browser: Browser, processes: list[Server]) -> AsyncIterator[Console]:
+    async with at_a_console(browser, processes[0]) as console:
+        yield console
+
+
+@asynccontextmanager
+async def connected(service: Service, user: str, number: int, *filters: Filter) -> AsyncIterator[list[Socket]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(service.connect(user, *filters)) for _ in range(number)]
+
+
+# Who may
+
+
+async def test_it_is_opened_from_the_index_of_the_admin(console: Console, service: Service) -> None:
+    async with connected(service, "ann", 2):  # one in each process
+        await console.goto("/admin/")
+        await console.follow("Live console")
+        await console.is_("Live")
+        await console.page.get_by_text("2 processes").wait_for()
+        await expect(console.page.locator("#sockets-total")).to_have_text("2 sockets")
+
+
+async def test_staff_without_the_permission_see_neither_the_link_nor_the_page(
+    browser: Browser, processes: list[Server]
+) -> None:
+    async with at_a_console(browser, processes[0], "clerk", expected=["403"]) as console:
+        assert await console.page.get_by_text("Live console").count() == 0
+        answer = await console.page.goto(console.url + CONSOLE)
+        assert answer is not None
+        assert answer.status == 403
+
+
+async def test_who_may_only_look_sees_everything_and_nothing_to_act_with(
+    browser: Browser, processes: list[Server], service: Service
+) -> None:
+    async with connected(service, "ann", 2, CHAT), at_a_console(browser, processes[0], "looker") as console:
+        await console.open("ann")
+        await expect(console.sockets).to_have_count(2)
+        await console.page.get_by_text("You may look, not publish or disconnect.").wait_for()
+        for name in ("Publish", "Disconnect"):
+            assert await console.page.get_by_role("button", name=name).count() == 0
+        assert await barriers(console.page) == []
+
+
+# Looking
+
+
+async def test_users_are_searched_ordered_and_paged_and_the_address_keeps_what_is_looked_at(
+    console: Console, service: Service
+) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(53):
+            await stack.enter_async_context(service.connect(f"guest-{number:02}"))
+        await stack.enter_async_context(service.connect("Zoë"))
+        await console.open()
+        await expect(console.users).to_have_count(50)
+        await expect(console.users.first).to_have_text("Zoë")  # as they sort by code points
+        await console.press("Next")
+        await expect(console.users).to_have_text([f"guest-{number}" for number in range(49, 53)])
+        await console.choose("guest-51")
+        await console.page.locator("#sockets tbody tr").wait_for()
+        await expect(console.users).to_have_count(4)  # still the second page
+        await console.press("Previous")
+        await expect(console.users.first).to_have_text("Zoë")
+        await console.page.get_by_label("Order").select_option("Newest first")
+        await expect(console.users.first).to_have_text("Zoë")
+        await expect(console.users.nth(1)).to_have_text("guest-52")
+        await console.page.get_by_label("Part of a user id").fill("T-5")
+        await expect(console.users).to_have_text(["guest-52", "guest-51", "guest-50"])
+        await console.choose("guest-51")
+        await console.page.reload()
+        await expect(console.users).to_have_text(["guest-52", "guest-51", "guest-50"])
+        await expect(console.page.locator("#chosen-user")).to_have_text("guest-51")
+        await console.choose("guest-50")
+        await console.page.go_back()
+        await expect(console.page.locator("#chosen-user")).to_have_text("guest-51")
+
+
+async def test_a_socket_that_comes_and_goes_is_seen_without_loading_the_page_and_the_focus_stays(
+    console: Console, service: Service
+) -> None:
+    async with connected(service, "bea", 1):
+        await console.open()
+        await console.users.get_by_text("bea").focus()
+        async with connected(service, "abe", 1, CHAT) as (abe,), connected(service, "cyd", 1):
+            await expect(console.users).to_have_text(["abe", "bea", "cyd"])
+            assert await console.page.evaluate("document.activeElement.textContent") == "bea"
+            await console.choose("abe")
+            await expect(console.sockets).to_contain_text(["type=chat_message conversationId=42"])
+            await abe.subscribe({"type": "typing"})
+            await expect(console.sockets.locator("li")).to_have_count(2)
+        await expect(console.users).to_have_text(["bea"])
+        await console.page.get_by_text("Not connected.").wait_for()
+
+
+async def test_rows_under_the_pointer_stay_where_they_are(console: Console, service: Service) -> None:
+    async with connected(service, "bea", 1):
+        await console.open()
+        await console.users.get_by_text("bea").hover()
+        async with connected(service, "abe", 1):
+            await expect(console.users).to_have_text(["bea", "abe"])
+            await console.page.mouse.move(0, 0)
+            await expect(console.users).to_have_text(["abe", "bea"])
+
+
+async def test_the_charts_say_in_words_what_they_show(console: Console, service: Service) -> None:
+    async with connected(service, "ann", 1, CHAT) as (ann,):
+        await console.open()
+        charts = console.page.get_by_role("img")
+        await expect(charts).to_have_count(4)
+        await expect(console.page.locator("#chart-publishes strong")).to_have_text("0")
+        await service.deliver(ann, "ann", "chat_message", '{"conversationId":"42"}')
+        await expect(console.page.locator("#chart-ack svg")).to_have_attribute(
+            "aria-label", re.compile(r"Highest: \d+.* ms")
+        )
+        assert await console.page.locator("#chart-ack .console-line0").get_attribute("d")
+
+
+# Publishing
+
+
+async def test_a_publish_shows_who_matched_each_ack_as_it_comes_and_who_did_not_answer(
+    console: Console, service: Service
+) -> None:
+    async with connected(service, "ann", 5, CHAT) as (quick, slow, silent, leaving, other):
+        await other.unsubscribe(CHAT)
+        await console.open("ann")
+        payload = '{ "conversationId": "42", "big": 12345678901234567890, "float": 1.50, "text": "\\u00e9" }'
+        await console.publish(" chat_message ", payload)
+        envelopes = [await socket.envelope() for socket in (quick, slow, silent, leaving)]
+        assert [(envelope.type, envelope.payload) for envelope in envelopes] == [("chat_message", payload)] * 4
+        await until(lambda: is_so(console.states(), {"waiting": 4}))
+        await quick.ack(envelopes[0], '{"shown": true, "id": 12345678901234567890}')
+        await until(lambda: is_so(console.states(), {"waiting": 3, "acked": 1}))
+        await console.page.get_by_text('{"shown": true, "id": 12345678901234567890}').wait_for()
+        await leaving.close()
+        await slow.ack(envelopes[1])
+        await until(lambda: is_so(console.states(), {"waiting": 1, "acked": 2, "gone": 1}))
+        await expect(console.outcome).to_contain_text("2 of 4 acked in")
+        await expect(console.outcome).to_contain_text("1 silent, 1 gone")
+        await until(lambda: is_so(console.states(), {"acked": 2, "gone": 1, "silent": 1}))
+        await console.page.get_by_text("Envelope", exact=True).click()
+        shown = await console.page.get_by_label("Envelope").inner_text()
+        assert '"big": 12345678901234567890,\n    "float": 1.50,\n    "text": "\\u00e9"' in shown
+        assert await barriers(console.page) == []
+
+
+async def test_of_many_sockets_those_that_did_not_answer_are_shown_first_and_the_others_on_demand(
+    console: Console, service: Service
+) -> None:
+    async with connected(service, "ann", 15, CHAT) as sockets:
+        await console.open("ann")
+        await console.publish("chat_message", '{"conversationId":"42"}')
+        for socket in sockets[:-1]:
+            await socket.ack(await socket.envelope())
+        await expect(console.outcome).to_contain_text("1 silent")
+        await until(lambda: is_so(console.states(), {"acked": 11, "silent": 1}))
+        await console.press("Show all 15 sockets")
+        await until(lambda: is_so(console.states(), {"acked": 14, "silent": 1}))
+
+
+async def test_a_publish_to_who_is_not_connected_reaches_nobody_and_says_so_at_once(console: Console) -> None:
+    await console.open()
+    await console.page.get_by_label("Part of a user id").fill("someone else")
+    await console.page.get_by_role("link", name="Publish to “someone else” anyway").click()
+    await console.page.get_by_text("Not connected.").wait_for()
+    await console.publish()
+    await expect(console.outcome).to_have_text("reached nobody")
+
+
+async def test_a_payload_that_is_no_json_is_not_sent_and_the_place_is_said(console: Console, service: Service) -> None:
+    async with connected(service, "ann", 1, {"type": "message"}) as (ann,):
+        await console.open("ann")
+        fault = console.page.locator("#payload-fault")
+        for payload, said in {
+            '{"a": 1,\n  b: 2}': "Line 2, column 3: a key in double quotes is wanted here.",
+            '{"a" 1}': "Line 1, column 6: a colon is wanted here.",
+            "[1 2]": "Line 1, column 4: a comma or the closing bracket is wanted here.",
+            "[1,]": "Line 1, column 4: a value is wanted here.",
+            "NaN": "Line 1, column 1: a value is wanted here.",
+            '["a]': "Line 1, column 2: this string is not closed, or holds what must be escaped.",
+            "{} {}": "Line 1, column 4: the value has ended; nothing may follow it.",
+            "{": "Line 1, column 2: a key in double quotes is wanted here.",
+        }.items():
+            await console.page.get_by_label("Payload").fill(payload)
+            await expect(fault).to_have_text(said)
+        await console.press("Publish")
+        assert await console.page.evaluate("document.activeElement.id") == "payload"
+        assert await barriers(console.page) == []
+        await console.publish("", "")
+        envelope = await ann.envelope()
+        assert (envelope.type, envelope.payload) == ("message", None)
+        await expect(fault).to_be_hidden()
+        await ann.ack(envelope)
+        await expect(console.outcome).to_contain_text("1 of 1 acked")
+
+
+# Disconnecting
+
+
+async def test_one_socket_is_disconnected_and_stays_away(console: Console, service: Service) -> None:
+    async with connected(service, "ann", 2) as (first, second):
+        await console.open("ann")
+        await expect(console.sockets).to_have_count(2)
+        await console.sockets.first.get_by_role("button").click()
+        await console.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        await console.sockets.first.get_by_role("button").click()
+        assert await barriers(console.page) == []
+        await console.answer("stays away")
+        assert await closed(first) == CloseCode.DISCONNECTED
+        await console.page.get_by_text("Closed 1 socket.").first.wait_for()
+        await expect(console.sockets).to_have_count(1)
+        await second.settle()
+
+
+async def test_all_sockets_of_a_user_are_disconnected_and_may_connect_again(console: Console, service: Service) -> None:
+    async with connected(service, "ann", 3) as sockets, connected(service, "bob", 1) as (bob,):
+        await console.open("ann")
+        await console.press("Disconnect all…")
+        await console.answer("may connect again")
+        assert [await closed(socket) for socket in sockets] == [CloseCode.RECONNECT] * 3
+        await console.page.get_by_text("Closed 3 sockets.").first.wait_for()
+        await bob.settle()
+
+
+# What strangers send
+
+
+async def test_whatever_strangers_have_sent_is_shown_as_text(console: Console, service: Service) -> None:
+    evil = "<img src=x onerror=alert(1)><b>bold</b>"
+    dialogs: list[str] = []
+    console.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    async with connected(service, evil, 1, {"type": evil, evil: evil}) as (socket,):
+        await console.open()
+        await console.choose(evil)
+        await expect(console.sockets.locator("li")).to_have_text(f"type={evil} {evil}={evil} ")
+        payload = dump({evil: evil})
+        await console.publish(evil, payload)
+        envelope = await socket.envelope()
+        await socket.ack(envelope, dump(evil))
+        await expect(console.outcome).to_contain_text("1 of 1 acked")
+        assert await console.page.locator(".console-delivery [data-part=result]").inner_text() == dump(evil)
+        assert await console.page.locator("#console :is(img, b b)").count() == 0
+    assert dialogs == []
+
+
+# By keyboard, on a phone, in the dark
+
+
+async def test_everything_is_done_by_keyboard_alone(console: Console, service: Service) -> None:
+    async with connected(service, "ann", 1, {"type": "message"}) as (ann,):
+        await console.open()
+        keyboard = console.page.keyboard
+        await console.page.get_by_label("Part of a user id").focus()
+        await keyboard.type("ann")
+        await expect(console.users).to_have_text(["ann"])
+        await keyboard.press("Tab")  # the order
+        await keyboard.press("Tab")
+        await keyboard.press("Enter")
+        await expect(console.sockets).to_have_count(1)
+        assert await console.page.evaluate("document.activeElement.id") == "chosen-user"
+        await keyboard.press("Tab")  # the socket's button
+        await keyboard.press("Tab")
+        await keyboard.type("message")
+        await keyboard.press("Tab")
+        await keyboard.type("[1]")
+        await keyboard.press("Control+Enter")
+        envelope = await ann.envelope()
+        assert envelope.payload == "[1]"
+        await ann.ack(envelope)
+        await expect(console.outcome).to_contain_text("1 of 1 acked")
+        for _ in range(2):
+            await keyboard.press("Shift+Tab")
+        await keyboard.press("Enter")
+        await expect(console.page.get_by_role("dialog")).to_be_visible()
+        await keyboard.press("Escape")
+        await expect(console.page.get_by_role("dialog")).to_be_hidden()
+        await keyboard.press("Enter")
+        await keyboard.press("Tab")  # from Cancel to Disconnect
+        await keyboard.press("Enter")
+        assert await closed(ann) == CloseCode.DISCONNECTED
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_it_fits_on_a_phone_and_keeps_nobody_out_in_light_and_dark(
+    console: Console, service: Service, scheme: Literal["light", "dark"]
+) -> None:
+    page, user = console.page, "u" * 900
+    await page.emulate_media(color_scheme=scheme)
+    async with connected(service, user, 2, CHAT, {"type": "t" * 500}) as sockets:
+        await console.open()
+        assert await barriers(page) == []
+        await console.choose(user)
+        await console.publish("chat_message", '{"conversationId":"42"}')
+        for socket in sockets[:1]:
+            await socket.ack(await socket.envelope(), f'"{"r" * 2000}"')
+        await expect(console.outcome).to_contain_text("1 silent")
+        assert await barriers(page) == []
+        await page.set_viewport_size(PHONE)
+        assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        assert await barriers(page) == []
+        await console.press("Disconnect all…")
+        assert await barriers(page) == []
+        assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        await page.keyboard.press("Escape")
+    background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[scheme]
+    await page.set_viewport_size(DESKTOP)
+
+
+# When something goes
+
+
+async def test_who_may_no_longer_act_is_told_so_and_who_may_no_longer_look_is_sent_to_the_login(
+    browser: Browser, processes: list[Server], database: Path
+) -> None:
+    async with at_a_console(browser, processes[0], "leaver") as console:
+        await console.open("nobody")
+        take_away(database, "change_console")
+        await console.publish()
+        await expect(console.outcome).to_contain_text("You may look, but not publish or disconnect.")
+        take_away(database, "view_console")
+        await console.page.get_by_text("You are logged out, or may no longer see the console.").wait_for()
+        assert await barriers(console.page) == []
+        link = console.page.get_by_role("link", name="Log in again")
+        assert await link.get_attribute("href") == f"/admin/login/?next={CONSOLE}"
+        await console.is_("Ended")
+
+
+async def test_a_handshake_that_is_refused_again_and_again_is_explained(
+    browser: Browser, processes: list[Server]
+) -> None:
+    async with at_a_console(browser, processes[0], "looker", expected=[REFUSED]) as console:
+        await console.open()
+        await console.page.context.set_offline(True)
+        await console.is_("Offline")
+        await console.page.context.clear_cookies()
+        await console.page.context.set_offline(False)
+        await console.page.get_by_text("a proxy passes no WebSockets to /console,").wait_for()
+        await console.page.get_by_text("What you see is from").wait_for()
+
+
+async def test_of_a_process_that_hangs_it_is_told_and_after_a_restart_of_its_own_the_console_goes_on(
+    browser: Browser, processes: list[Server], env: dict[str, str]
+) -> None:
+    one, other = processes
+    async with at_a_console(browser, other, expected=[REFUSED]) as console:
+        await console.open()
+        async with service_of([one], 403) as service, connected(service, "ann", 1):
+            await console.page.get_by_text("2 processes").wait_for()
+            one.kill(signal.SIGSTOP)
+            trouble = console.page.get_by_text("1 process does not answer: its sockets are not shown.")
+            await trouble.wait_for()
+            one.kill(signal.SIGCONT)
+            await expect(trouble).to_be_hidden()
+        other.kill()
+        await console.is_("Reconnecting…")
+        with daphne(env, SITE, "-p", other.url.rpartition(":")[2]):
+            await console.is_("Live")
+            async with service_of([one], 403) as service, connected(service, "ann", 1):
+                await expect(console.users).to_have_text(["ann"])
+
+
+async def is_so(answer: Awaitable[object], wanted: object) -> bool:
+    return await answer == wanted
+
+
+def take_away(database: Path, codename: str) -> None:
+    """Take a permission away from the only one who is going to lose it."""
+    with closing(sqlite3.connect(database, timeout=10)) as connection, connection:
+        connection.execute(
+            "DELETE FROM auth_user_user_permissions"
+            " WHERE user_id = (SELECT id FROM auth_user WHERE username = 'leaver')"
+            " AND permission_id = (SELECT id FROM auth_permission WHERE codename = ?)",
+            [codename],
+        )
