@@ -132,9 +132,23 @@ async def console(browser: Browser, server: Server, seconds: float) -> None:
             await page.emulate_media(color_scheme=scheme)
             taken[scheme] = await page.screenshot(animations="disabled")
     for scheme, picture in taken.items():
-        # A palette shows so few colours as well, and takes a third.
-        colours = Image.open(BytesIO(picture)).convert("RGB").quantize(128)
-        colours.save(FOLDER / f"console-{scheme}.png", optimize=True)
+        save(picture, f"console-{scheme}.png")
+
+
+async def demo(browser: Browser) -> None:
+    """A newcomer's first minute, once the ack has come back."""
+    with realtime_server(environment(DJANGO_DEBUG="true")) as server:
+        page = await browser.new_page(device_scale_factor=2, viewport={"width": 1280, "height": 720})
+        await page.goto(f"{server.url}/demo/")
+        await page.get_by_text("open", exact=True).wait_for()
+        await page.get_by_role("button", name="Publish").click()
+        await page.get_by_text("One tab got it and acked.").wait_for()
+        save(await page.screenshot(full_page=True, animations="disabled"), "demo.png")
+
+
+def save(picture: bytes, name: str) -> None:
+    """A palette shows so few colours as well, and takes a third."""
+    Image.open(BytesIO(picture)).convert("RGB").quantize(128).save(FOLDER / name, optimize=True)
 
 
 async def main(seconds: float = 120) -> None:
@@ -142,6 +156,7 @@ async def main(seconds: float = 120) -> None:
     with processes() as servers:
         async with service_of(servers, 401) as service, a_busy_evening(service), chromium() as browser:
             await console(browser, servers[0], seconds)
+            await demo(browser)
 
 
 if __name__ == "__main__":
