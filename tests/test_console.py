@@ -237,6 +237,18 @@ async def test_a_publish_tells_who_matched_each_ack_and_who_did_not_answer(house
     assert house.history(user) == ["Published 't': 1 of 3 sockets acked."]
 
 
+async def test_what_an_operator_did_is_noted_also_when_they_have_left_at_once(house: House, service: Service) -> None:
+    user = str(uuid4())
+    async with service.connect(user, {"type": "t"}) as socket:
+        async with house.console() as console:
+            await console.send("publish", id="p", body={"userId": user, "type": "t"})
+            envelope = await socket.envelope()
+        await socket.ack(envelope)
+        async with asyncio.timeout(PATIENCE):
+            while house.history(user) != ["Published 't': 1 of 1 sockets acked."]:
+                await asyncio.sleep(0.02)
+
+
 async def test_one_socket_or_all_of_a_user_are_disconnected_for_good_or_to_come_back(
     house: House, service: Service
 ) -> None:

@@ -41,6 +41,7 @@ BUSY = "Too much is under way. Wait for an answer."
 UNDECIDED = "The database does not answer, so who you are can't be said. Try again."
 
 _open: set[Desk] = set()
+_under_way: set[asyncio.Task[None]] = set()  # the event loop keeps only weak references
 
 
 async def console(scope: Any, receive: Any, send: Any) -> None:
@@ -76,7 +77,7 @@ class Desk:
         self._measured = 0.0
         self._seen: dict[str, str] = {}  # the last frame of a kind
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
-        self._deeds: set[asyncio.Task[None]] = set()
+        self._deeds = 0  # under way
 
     async def serve(self, receive: Any) -> None:
         """Returns when the operator has gone."""
@@ -87,8 +88,8 @@ class Desk:
                 self._take(message.get("text") or "")
         finally:
             _open.discard(self)
-            for task in (writing, watching, *self._deeds):
-                task.cancel()
+            writing.cancel()
+            watching.cancel()
 
     def tell(self, type: str, **members: Any) -> None:
         self.send(json.dumps({"type": type, **members}))
@@ -110,14 +111,16 @@ class Desk:
             self._look = frame.look()
             self._looks += 1  # an answer comes, whether or not there is something else to see
             self._asked.set()
-        elif len(self._deeds) >= MOST_DEEDS:
+        elif self._deeds >= MOST_DEEDS:
             self.tell("error", id=frame.id, message=BUSY)
         else:
+            self._deeds += 1
             task = asyncio.create_task(self._do(frame))
-            self._deeds.add(task)
-            task.add_done_callback(self._deeds.discard)
+            _under_way.add(task)
+            task.add_done_callback(_under_way.discard)
 
     async def _do(self, frame: Publish | Disconnect) -> None:
+        """It is done and noted whether or not the operator stays."""
         try:
             self.operator = await operator_of(self._scope)  # as the database has them now
             if self.operator.may_act:
@@ -135,6 +138,7 @@ class Desk:
         except Exception:
             logger.exception("a console could not do what was asked")
             self.tell("error", id=frame.id, message="It failed. The server's log has the reason.")
+        self._deeds -= 1
         self._asked.set()
 
     async def _watch(self) -> None:
@@ -189,5 +193,6 @@ class Desk:
                 await self._send({"type": "websocket.send", "text": await self._outgoing.get()})
 
     async def _end(self, code: int = CloseCode.LOGGED_OUT) -> None:
-        with suppress(OSError):
-            await self._send({"type": "websocket.close", "code": int(code)})
+        if self in _open:
+            with suppress(OSError):
+                await self._send({"type": "websocket.close", "code": int(code)})
