@@ -62,6 +62,7 @@ export class State {
     #wrong(state) {
         if (state === "ended") return say("trouble.ended");
         if (state === "away") return this.#away;
+        if (state === "offline") return say("trouble.offline");
         if (this.#failed >= TRIES) return say("trouble.refused", { path: this.#path });
         return this.#silent ? sayCount("silent", this.#silent) : "";
     }
