@@ -147,7 +147,11 @@ async def test_a_handler_that_fails_is_acked_with_its_message_and_logged(
     assert await service.publish(user, "broken") == answered(1, '{"error":"a \\"bad\\" day"}')
     assert await service.publish(user, "cancelled") == answered(1, '{"error":"CancelledError"}')
     assert "not JSON compliant" in await service.publish(user, "no JSON")
-    assert caplog.text.count("a handler has failed") == 3
+    unsubscribe = client.subscribe({"type": "surrogate"}, lambda _: RawJSON('"\ud800"'))
+    await client.ready()
+    assert "surrogates not allowed" in await service.publish(user, "surrogate")
+    unsubscribe()
+    assert caplog.text.count("a handler has failed") == 4
     assert "Traceback" in caplog.text
     client.subscribe({"type": "broken"}, lambda _: "fine")
     await client.ready()

@@ -234,4 +234,7 @@ class RealtimeClient:
         if state is not self.state:
             self.state = state
             if self._on_state is not None:
-                self._on_state(state, error)
+                try:
+                    self._on_state(state, error)
+                except Exception:  # of the listener's own, and no reason to end the connection
+                    logger.exception("on_state has failed")

@@ -122,7 +122,10 @@ async def _later(awaitable: Awaitable[Any], envelope: Envelope) -> Any:
 
 
 def _json(result: Any) -> Any:
-    if result is None or result is NO_ACK or isinstance(result, RawJSON):
+    if isinstance(result, RawJSON):
+        result.encode()  # raises for a lone surrogate that is not escaped, which no frame can carry
+        return result
+    if result is None or result is NO_ACK:
         return result
     return json.dumps(result, separators=(",", ":"), allow_nan=False)
 

@@ -154,6 +154,56 @@ test("who asks in a listener of open, or before there is a connection, waits for
     assert.deepEqual(seen, ["early", "opened", "later"]);
 });
 
+test("any number of calls that wait for a pong cost a ping, and are answered also after another connection", async (t) => {
+    const { client, server } = await pair(t);
+    let pings = 0;
+    server.on("connection", (socket) => socket.on("message", (data) => (pings += String(data) === "ping")));
+    const before = Array.from({ length: 2_500 }, () => client.ready());
+    await Promise.all(before);
+    assert.equal(pings, 1);
+    const [socket] = server.clients;
+    socket.pause();
+    const during = Array.from({ length: 100 }, () => client.ready());
+    socket.terminate();
+    await Promise.all(during);
+    assert.equal(pings, 2);
+    client.ready(); // nobody waits for it, and nobody is told that it never comes
+    client.close();
+});
+
+test("a value that JSON can't express is an error, and the first value wins over failures", async (t) => {
+    const { client, server } = await pair(t);
+    client.addEventListener("error", (event) => event.preventDefault());
+    const returned = { function: () => {}, symbol: Symbol("s"), bigint: 1n };
+    for (const [type, value] of Object.entries(returned)) client.subscribe({ type }, () => value);
+    client.subscribe({ type: "both" }, () => Promise.reject(new Error("no")));
+    client.subscribe({ type: "both" }, () => null);
+    client.subscribe({ type: "both" }, () => new Promise(() => {})); // nobody waits for it: the result is known
+    await client.ready();
+    const [socket] = server.clients;
+    for (const type of [...Object.keys(returned), "both"]) {
+        server.frames.length = 0;
+        socket.send(envelope({ type }));
+        await client.ready();
+        const [{ result }] = server.frames.map(JSON.parse);
+        if (type === "both") assert.equal(result, null);
+        else assert.match(result.error, /JSON|BigInt/);
+    }
+});
+
+test("a client that is closed as soon as it connects asks for no token", async () => {
+    const states = [];
+    let asked = 0;
+    const client = new RealtimeClient("ws://127.0.0.1:1/", { WebSocket, token: () => `${asked++}` });
+    client.addEventListener("state", ({ state }) => {
+        states.push(state);
+        client.close();
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(states, ["connecting", "closed"]);
+    assert.equal(asked, 0);
+});
+
 test("a dead connection is dropped without its closing handshake, for which Node would keep running", async (t) => {
     const sockets = [];
     class Kept extends WebSocket {

@@ -32,8 +32,16 @@ function say(field, wrong) {
     field.setAttribute("aria-invalid", String(Boolean(wrong)));
 }
 
+/** JSON that is sent and shown as it was typed: JavaScript would change its large numbers. */
+class Typed {
+    constructor(text) {
+        this.text = text;
+    }
+}
+
 /** JSON for people: what fits into a line stands in one. */
 function pretty(value, room = WIDTH, indent = "\n") {
+    if (value instanceof Typed) return value.text;
     if (typeof value !== "object" || value === null) return JSON.stringify(value);
     const [open, close] = Array.isArray(value) ? "[]" : "{}";
     const name = (key) => (Array.isArray(value) ? "" : `${JSON.stringify(key)}: `);
@@ -144,7 +152,7 @@ async function publish() {
     const payload = jsonOf($("payload"), true);
     if (payload === null) return $("payload").focus();
     const { user: userId } = document.body.dataset;
-    const request = { userId, type: $("type").value, ...(payload && { payload: JSON.parse(payload) }) };
+    const request = { userId, type: $("type").value, ...(payload && { payload: new Typed(payload) }) };
     const said = $("answer").querySelector(".said");
     clear("answer", "envelope", "ack");
     try {
@@ -152,7 +160,7 @@ async function publish() {
         const response = await fetch("../publish", {
             method: "POST",
             headers: { Authorization: `Bearer ${await tokenFor("backend")}`, "Content-Type": "application/json" },
-            body: JSON.stringify(request),
+            body: pretty(request, Infinity),
         });
         const answer = await response.json();
         if (answer.clientCount) await fly($("ack").hidden ? $("tab") : $("ack"), $("request"), "ack");

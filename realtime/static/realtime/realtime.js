@@ -3,6 +3,7 @@
 
 const FILTERS_A_MESSAGE = 50; // the server looks at no more
 const LASTED = 5_000; // ms. A server that lets clients in and drops them at once is not to be asked ever faster.
+const CLOSING = 2_000; // ms that a closing handshake is given
 
 /**
  * A WebSocket that connects again whenever it is lost, until `close()` or a close code that says not to.
@@ -18,7 +19,8 @@ export class Connection extends EventTarget {
     #timer; // of whatever is due next: the end of a handshake, a ping, its pong or another attempt
     #asked = false; // whether a pong is due
     #attempts = 0; // in a row that came to nothing, or to a connection that did not last
-    #pings = []; // whoever waits for the pongs to come, in this order
+    #waiting = []; // { resolve, reject } of those who want the next ping's pong
+    #pings = []; // the same of each ping that was sent, in order
     #ended; // the error for those who want something of it, once it is closed for good
     #page = new AbortController(); // takes the listeners away from the page
 
@@ -53,10 +55,14 @@ export class Connection extends EventTarget {
 
     /** Resolves when a ping has been answered: what was sent before is in effect. Rejects when closed for good. */
     ping() {
-        return new Promise((resolve, reject) => {
-            if (this.#ended) reject(this.#ended);
-            else this.#ping({ resolve, reject });
+        const pong = new Promise((resolve, reject) => {
+            if (this.#ended) return reject(this.#ended);
+            this.#waiting.push({ resolve, reject });
+            // One ping for all who ask in one go: each is a frame, and the server bounds those.
+            if (this.#waiting.length === 1) queueMicrotask(() => this.#pingForThem());
         });
+        pong.catch(() => {}); // who does not wait for it need not hear that it never comes
+        return pong;
     }
 
     /** Close it for good. */
@@ -81,6 +87,7 @@ export class Connection extends EventTarget {
         this.#release();
         const link = (this.#link = {});
         this.#enter("connecting");
+        if (link !== this.#link) return; // closed by who heard of it
         let url;
         try {
             url = await this.#urlWithToken();
@@ -114,30 +121,30 @@ export class Connection extends EventTarget {
     #opened() {
         this.#link.openedAt = performance.now();
         this.#expectFrames();
-        let waiting = this.#pings.length;
-        this.#enter("open"); // here the client sends its filters, so that the pongs prove these too
-        while (waiting--) this.#sendPing();
+        this.#enter("open"); // here the client sends its filters, so that a pong proves these too
+        this.#pingForThem();
     }
 
     #heard(data) {
         this.#expectFrames();
-        if (data === "pong") this.#pings.shift()?.resolve?.();
+        if (data === "pong") for (const { resolve } of this.#pings.shift() ?? []) resolve();
         else if (typeof data === "string") this.dispatchEvent(eventOf("message", { data }));
     }
 
     /** After a silence the server is asked whether it is there: a connection can be dead without a word. */
     #expectFrames() {
         this.#asked = false;
-        this.#after(this.#options.pingInterval, () => this.#ping({}));
+        this.#after(this.#options.pingInterval, () => this.#ping());
     }
 
-    #ping(waiter) {
-        this.#pings.push(waiter);
-        this.#sendPing();
+    #pingForThem() {
+        if (this.#waiting.length) this.#ping();
     }
 
-    #sendPing() {
-        if (!this.send("ping") || this.#asked) return; // another ping does not put off the end
+    #ping() {
+        if (!this.send("ping")) return;
+        this.#pings.push(this.#waiting.splice(0));
+        if (this.#asked) return; // another ping does not put off the end
         this.#asked = true;
         this.#after(this.#options.pingTimeout, () => this.#drop("no answer to a ping"));
     }
@@ -164,7 +171,7 @@ export class Connection extends EventTarget {
         this.#page.abort();
         this.#release();
         this.#enter("closed", { code, reason });
-        for (const { reject } of this.#pings.splice(0)) reject?.(this.#ended);
+        for (const { reject } of this.#waiting.splice(0)) reject(this.#ended);
     }
 
     #after(delay, act) {
@@ -174,8 +181,12 @@ export class Connection extends EventTarget {
 
     #release() {
         clearTimeout(this.#timer);
-        this.#link?.socket?.close();
+        const socket = this.#link?.socket;
+        socket?.close();
+        // That of "ws" would keep Node running for half a minute if nobody answers.
+        if (socket?.terminate) setTimeout(() => socket.terminate(), CLOSING).unref();
         this.#link = undefined;
+        this.#waiting.unshift(...this.#pings.splice(0).flat());
     }
 
     #watchPage() {
@@ -190,11 +201,12 @@ export class Connection extends EventTarget {
 
     /** A phone or a laptop may have slept: be quick to see that the connection is gone, and to come back. */
     #wake() {
-        if (this.#state === "open") this.#ping({});
+        if (this.#state === "open") this.#ping();
         else if (this.#state === "waiting" || this.#state === "offline") this.#connect();
     }
 
     #pause() {
+        if (this.#state === "offline") return;
         this.#release();
         this.#enter("offline");
     }
@@ -270,33 +282,31 @@ export class RealtimeClient extends Connection {
         const called = [...this.#subscriptions]
             .filter(({ filters }) => [...filters.values()].some((filter) => matches(filter, envelope)))
             .map((subscription) => this.#call(subscription, envelope));
-        const ack = this.#ackOf(envelope, await Promise.all(called));
+        const ack = this.#ackOf(envelope, await resultOf(called));
         // The server awaits it on the connection on which it sent the envelope, and on no other.
         if (connection === this.#connections) this.send(ack);
     }
 
-    /** What a handler makes of an envelope: { value } or, reported, { error }. */
+    /** What a handler makes of an envelope: { value } or, reported, { failure }. */
     async #call(subscription, envelope) {
         if (!this.#subscriptions.has(subscription)) return {}; // a handler before it has ended it
         try {
             return { value: await subscription.handler(envelope) };
         } catch (error) {
             this.report(error, envelope);
-            return { error };
+            return { failure: failureOf(error) };
         }
     }
 
-    /** The first value, in the order of the subscriptions, or else the first error, or else null. */
-    #ackOf(envelope, outcomes) {
+    #ackOf(envelope, result) {
         const ack = (result) => JSON.stringify({ type: "ack", envelopeId: envelope.envelopeId, result });
-        const answered = outcomes.find(({ value }) => value !== undefined);
-        const failed = outcomes.find((outcome) => "error" in outcome);
         try {
-            return ack(answered ? answered.value : failed ? failure(failed.error) : null);
+            if (JSON.stringify(result) !== undefined) return ack(result);
+            throw new TypeError(`a ${typeof result} is no JSON`);
         } catch (error) {
-            // JSON knows no cycles and no BigInt.
+            // JSON knows no cycles and no BigInt either.
             this.report(error, envelope);
-            return ack(failure(error));
+            return ack(failureOf(error));
         }
     }
 }
@@ -313,7 +323,18 @@ function parsed(text) {
     }
 }
 
-const failure = (error) => ({ error: String(error?.message ?? error) });
+const failureOf = (error) => ({ error: String(error?.message ?? error) });
+
+/** The first value, in the order of the subscriptions, or else the first failure, or else null. */
+async function resultOf(called) {
+    let failed;
+    for (const outcome of called) {
+        const { value, failure } = await outcome;
+        if (value !== undefined) return value;
+        failed ??= failure;
+    }
+    return failed ?? null;
+}
 
 const without = (some, others) => [...some].filter(([key]) => !others.has(key)).map(([, filter]) => filter);
 
