@@ -76,7 +76,7 @@ async def adisconnect(
     3000 to 4999, `reason` at most 123 bytes (RFC 6455), else ValueError. Only some servers can send a reason. Raises
     LayerUnavailable.
     """
-    return await close_sockets(await auser_id(user), code, reason, _place(only))
+    return await _disconnect(await auser_id(user), code, reason, only)
 
 
 def disconnect(
@@ -84,21 +84,17 @@ def disconnect(
 ) -> int:
     """`adisconnect` for code that is not async."""
     refuse_async_code("adisconnect")
-    return background.run(close_sockets, user_id(user), code, reason, _place(only))
+    return background.run(_disconnect, user_id(user), code, reason, only)
 
 
-def _place(connection: Connection | None) -> tuple[str, int] | None:
-    return None if connection is None else (connection.process, connection.number)
-
-
-async def close_sockets(user: str, code: int, reason: str, only: tuple[str, int] | None) -> int:
-    """`adisconnect` of a user id; `only` is a process and the number of a socket there."""
+async def _disconnect(user: str, code: int, reason: str, only: Connection | None) -> int:
     if code != 1000 and not 3000 <= code <= 4999:
         raise ValueError(f"{code} is no close code that an application may send: 1000 or 3000 to 4999")
     if len(reason.encode()) > LONGEST_REASON:
         raise ValueError(f"a close reason has at most {LONGEST_REASON} bytes")
     group = events.group_name(user)
-    return sum(closed for _, closed in await ask(group, events.disconnect(group, int(code), reason, only)))
+    one = None if only is None else (only.process, only.number)
+    return sum(closed for _, closed in await ask(group, events.disconnect(group, int(code), reason, one)))
 
 
 def close_sockets_of_secret(kid: str) -> Closed:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from . import events
 
+SILENT = "silent"
+
 
 class _Process:
     """One process that holds sockets of the user."""
@@ -92,7 +94,9 @@ class RollCall:
 
 
 class WatchedRollCall(RollCall):
-    """Tells somebody what comes in, and of a process that is given up (as its `gone`, of no socket)."""
+    """Tells somebody what comes in, and of processes that are given up: one that has reported as its `gone` of no
+    socket, those that have not as `silent`.
+    """
 
     def __init__(self, acks_wanted: bool, watch: Callable[[events.Event], None]) -> None:
         super().__init__(acks_wanted)
@@ -104,7 +108,10 @@ class WatchedRollCall(RollCall):
 
     def check(self) -> list[str]:
         lost = [name for name, process in self._processes.items() if process.lost]
+        silent = (self._expected or 0) - len(self._processes)
         to_probe = super().check()
+        if silent > 0:
+            self._watch({"type": SILENT, "processes": silent})
         for name, process in self._processes.items():
             if process.lost and name not in lost:
                 self._watch(events.gone(name, 0))

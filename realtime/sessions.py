@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from io import BytesIO
 from typing import Any, TypeVar
@@ -41,17 +41,18 @@ def token(request: HttpRequest) -> JsonResponse:
 
 async def logged_in(scope: Any) -> str:
     """The user id of who is logged in with the session cookie of a handshake. Raises what `in_session` does."""
-    return await in_session(scope, _user_id)
+    return await in_session(scope, _user_id, conf.ALLOWED_ORIGINS)
 
 
-async def in_session(scope: Any, look: Callable[[Any], Result]) -> Result:
+async def in_session(scope: Any, look: Callable[[Any], Result], origins: Iterable[str] = ()) -> Result:
     """What `look`, which may ask the database, makes of who is logged in with the session cookie of a handshake.
 
-    Raises Forbidden for a page of another site, InvalidToken when nobody is logged in, and Undecided.
+    `origins` are those whose pages may do so beside the product's own. Raises Forbidden for a page of another site,
+    InvalidToken when nobody is logged in, and Undecided.
     """
     scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "http")
     request = ASGIRequest({**scope, "type": "http", "method": "GET", "scheme": scheme}, BytesIO())
-    check_own_origin(request.headers.get("Origin"), request)
+    check_own_origin(request.headers.get("Origin"), request, origins)
     try:
         return await database_sync_to_async(_look, thread_sensitive=False)(request, look)
     except DatabaseError as error:

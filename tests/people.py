@@ -17,7 +17,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 see, act = (Permission.objects.get(codename=f"{name}_console") for name in ("view", "change"))
-people = {"boss": [see, act], "leaving": [see, act], "looker": [see], "halfway": [act], "clerk": [], "customer": [see]}
+people = {"boss": [see, act], "leaving": [see, act], "looker": [see], "colleague": [see], "halfway": [act]}
+people |= {"clerk": [], "customer": [see]}
 keys = {}
 for name, permissions in people.items():
     user = get_user_model().objects.create(username=name, is_staff=name != "customer")

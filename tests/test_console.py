@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 import pytest_asyncio
+from django.utils.html import escape
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import realtime
 from realtime.protocol import CloseCode
@@ -26,6 +28,9 @@ from .people import people
 from .servers import Host, Server, daphne, environment, realtime_server, stopped, uvicorn, valkey_host
 
 pytestmark = [pytest.mark.xdist_group("console"), pytest.mark.asyncio(loop_scope="module")]
+
+
+PARTNER = "https://partner.example.org"
 
 
 @dataclass
@@ -105,6 +110,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             REDIS_URL=redis.url,
             DATABASE_URL=f"sqlite:///{database}",
             REALTIME_ACK_TIMEOUT="0.5",
+            REALTIME_ALLOWED_ORIGINS=f'["{PARTNER}"]',
             REALTIME_MAX_FILTERS="60",
         )
         sessions = people(env)
@@ -137,6 +143,8 @@ async def test_only_staff_with_the_permission_get_in_and_only_from_a_page_of_the
         }
         assert await status("boss", "Origin: https://evil.example.org") == 403
         assert await status("boss", "X-No: origin") == 403
+        # Their pages may connect users, with a token or with a cookie; that is not to say that they may act as staff.
+        assert await status("boss", f"Origin: {PARTNER}") == 403
 
 
 async def test_who_is_connected_is_seen_over_all_processes_and_as_it_changes(house: House, service: Service) -> None:
@@ -271,6 +279,29 @@ async def test_one_socket_or_all_of_a_user_are_disconnected_for_good_or_to_come_
     assert house.history(user)[:2] == ["Closed 1 socket with RECONNECT.", "Closed 2 sockets with DISCONNECTED."]
 
 
+async def test_what_was_done_is_read_in_the_admin_by_who_may_see_the_console(house: House, service: Service) -> None:
+    user = f"<b>{uuid4()}</b>"
+    async with house.console() as console:
+        await console.delivery(json.dumps({"userId": user, "type": "<i>"}))
+        await console.send("disconnect", id="d", user=user)
+        await console.frame("disconnected", id="d")
+
+    async def history(name: str) -> httpx.Response:
+        cookie = f"sessionid={house.sessions[name]}"
+        return await service.request("GET", "/admin/realtime/console/history/", cookie=cookie)
+
+    async with asyncio.timeout(PATIENCE):
+        while len(house.history(user)) < 2:
+            await asyncio.sleep(0.02)
+    text = (await history("colleague")).text
+    assert text.count(escape(user)) == 2
+    assert "Published &#x27;&lt;i&gt;&#x27;: 0 of 0 sockets acked." in text
+    assert "boss" in text
+    assert [(await history(name)).status_code for name in ("halfway", "clerk")] == [403, 403]
+    index = (await service.request("GET", "/admin/", cookie=f"sessionid={house.sessions['halfway']}")).text
+    assert "/admin/realtime/console/" not in index
+
+
 async def code(socket: Any) -> int:
     with pytest.raises(ConnectionClosed) as error:
         await socket.recv()
@@ -308,10 +339,14 @@ async def test_what_the_page_should_not_send_is_answered_with_an_error_and_the_c
             '{"type":"watch","order":"age"}',
             '{"type":"publish","id":"1"}',
             '{"type":"shutdown"}',
+            '{"type":"disconnect","id":"1","user":"ann","process":"p"}',
+            '{"type":"disconnect","id":"1","user":"ann","process":"p","number":99999999999999999999}',
+            '{"type":"watch","socketsAfter":[1,"p",1e999]}',
             "[" * 10_000,
         ):
             await console.socket.send(wrong)
-            assert "does not understand" in (await console.frame("error"))["message"]
+            error = await console.frame("error")
+            assert ("does not understand" in error["message"], error["looks"]) == (True, 0)
         await console.socket.send(b"\x00")
         assert "does not understand" in (await console.frame("error"))["message"]
         for body, message in (
@@ -320,6 +355,7 @@ async def test_what_the_page_should_not_send_is_answered_with_an_error_and_the_c
             ("[]", "userId is required"),
             ("null", "Invalid JSON body"),
             ('{"userId":"a","payload":%s}' % ("[" * 600 + "]" * 600), "nested too deeply"),
+            ('{"userId":"a","payload":"%s"}' % ("x" * 1_046_000), "1,044,480 at most"),
         ):
             await console.socket.send(f'{{"type":"publish","id":"p","body":{body}}}')
             assert message in (await console.frame("error"))["message"]
@@ -360,16 +396,57 @@ async def test_one_of_the_connections_is_closed_from_python_and_filters_of_any_t
 
 
 async def test_a_process_that_hangs_is_seen_to_be_silent_and_fills_no_log(house: House, service: Service) -> None:
-    async with house.console() as console, service.connect("ann"), service.connect("ann"):
+    """Nor are a publish and a disconnect said to be complete, on the page or in the history."""
+    user = str(uuid4())
+    async with house.console() as console, service.connect(user, {"type": "t"}), service.connect(user, {"type": "t"}):
         await console.view(lambda view: len(view["processes"]) == 2 and not view["silent"])
         house.servers[1].kill(signal.SIGSTOP)
         try:
             await console.view(lambda view: len(view["processes"]) == 1 and view["silent"] == 1)
             await console.frame("rates")
+            steps = await console.delivery(f'{{"userId":"{user}","type":"t"}}')
+            assert [step["processes"] for step in steps if step["step"] == "silent"] == [1]
+            assert steps[-1]["clientCount"] == 1
+            await console.send("disconnect", id="d", user=user)
+            told = await console.frame("disconnected", id="d")
+            assert (told["count"], told["silent"]) == (1, 1)
         finally:
             house.servers[1].kill(signal.SIGCONT)
         await console.view(lambda view: len(view["processes"]) == 2 and not view["silent"])
-    assert "did not answer" not in house.servers[0].log
+    assert "WARNING realtime.control" not in house.servers[0].log
+    assert house.history(user) == [
+        "Published 't': 0 of 1 sockets acked, 1 process did not answer.",
+        "Closed 1 socket with DISCONNECTED; 1 process did not answer.",
+    ]
+
+
+async def test_a_user_id_that_is_no_proper_text_is_looked_at_and_blanks_around_one_are_not_it(
+    house: House, service: Service
+) -> None:
+    user = f"{uuid4()}\ud800"
+    async with house.console() as console, service.connect(user, {"type": "t"}) as socket:
+        await console.send("watch", query=user[:-1], user=f" {user}\u3000", after=[0, user[:-1]])
+        view = await console.view(lambda view: view["chosen"] and view["chosen"]["count"] == 1)
+        assert [row["user"] for row in view["rows"]] == [view["chosen"]["user"]] == [user]
+        publishing = asyncio.create_task(console.delivery(f'{{"userId":{json.dumps(user)},"type":"t"}}'))
+        await socket.ack(await socket.envelope())
+        assert (await publishing)[-1]["acks"] == 1
+        await console.send("disconnect", id="d", user=f"{user} ")
+        assert (await console.frame("disconnected", id="d"))["count"] == 1
+
+
+async def test_nobody_opens_any_number_of_consoles_and_looks_in_a_row_cost_a_few(house: House) -> None:
+    async with AsyncExitStack() as stack:
+        consoles = [await stack.enter_async_context(house.console()) for _ in range(10)]
+        with pytest.raises(InvalidStatus, match="429"):
+            await stack.enter_async_context(house.console())
+        await stack.enter_async_context(house.console("colleague"))
+        for _ in range(500):
+            await consoles[0].send("watch")
+        views = 1
+        while (await consoles[0].frame("view"))["looks"] < 500:
+            views += 1
+        assert views < 50
 
 
 async def test_while_redis_is_away_the_console_says_so_and_then_goes_on(house: House) -> None:

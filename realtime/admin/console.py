@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 
 from ..models import Console
+
+A_PAGE = 100  # lines of the history
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Console]
@@ -22,10 +27,14 @@ else:
 
 @admin.register(Console)
 class ConsoleAdmin(Base):
-    """One page. There are no rows behind it."""
+    """The console, and what operators have done in it. There are no rows behind it."""
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("", self.admin_site.admin_view(self.changelist_view), name="realtime_console_changelist")]
+        views = {"": ("changelist", self.changelist_view), "history/": ("history", self.history_page)}
+        return [
+            path(where, self.admin_site.admin_view(view), name=f"realtime_console_{name}")
+            for where, (name, view) in views.items()
+        ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -33,21 +42,31 @@ class ConsoleAdmin(Base):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def get_model_perms(self, request: HttpRequest) -> dict[str, bool]:
+        return super().get_model_perms(request) if self.has_view_permission(request) else {}
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not with the permission to change alone: the socket asks for this one too."""
         return bool(request.user.has_perm("realtime.view_console"))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        return self._page(request, "console", socket_path=_socket_path())
+
+    def history_page(self, request: HttpRequest) -> HttpResponse:
+        """Who has published to whom, and disconnected whom, the last first."""
+        kind = ContentType.objects.get_for_model(Console, for_concrete_model=False)
+        done = LogEntry.objects.filter(content_type=kind).select_related("user").order_by("-action_time", "-pk")
+        return self._page(request, "history", done=Paginator(done, A_PAGE).get_page(request.GET.get("p")))
+
+    def _page(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
         request.current_app = self.admin_site.name
-        context = {
-            **self.admin_site.each_context(request),
-            "title": self.opts.verbose_name_plural,
-            "opts": self.opts,
-            "socket_path": _socket_path(),
-        }
-        response = TemplateResponse(request, "admin/realtime/console/console.html", context)
+        common = {"title": self.opts.verbose_name_plural, "opts": self.opts, **self.admin_site.each_context(request)}
+        response = TemplateResponse(request, f"admin/realtime/console/{template}.html", {**common, **context})
         response.headers.setdefault("Content-Security-Policy", _policy(request))
         return response
 

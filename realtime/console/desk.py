@@ -18,10 +18,10 @@ from ..conf import conf
 from ..http import RETRY_SOON, Response, refuse_handshake
 from ..keyring import Forbidden
 from ..layers import LayerUnavailable
-from ..protocol import FORBIDDEN, PONG, UNAVAILABLE, CloseCode
+from ..protocol import FORBIDDEN, PONG, TOO_MANY_REQUESTS, UNAVAILABLE, CloseCode
 from ..sockets import sockets
 from ..tokens import InvalidToken, Undecided
-from .deeds import disconnect, publish
+from .deeds import disconnect, most_body, publish
 from .frames import Disconnect, InvalidFrame, Publish, Watch, parse
 from .numbers import Meter
 from .operators import Operator, operator_of
@@ -31,9 +31,12 @@ from .survey import survey
 logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0  # seconds between two looks
+SHORTEST = 0.1  # seconds between them when the operator looks for one thing after the other
 RECHECK = 5.0  # seconds after which it is looked again whether the operator may
 MOST_DESKS = 50  # in a process
+MOST_OWN_DESKS = 10  # of one operator in a process
 MOST_DEEDS = 20  # of a desk, under way
+MOST_WAITING = 16 * 1024 * 1024  # characters that the operator has not read yet
 
 AWAY = "Redis is away: nothing can be seen or done until it is back."
 MAY_NOT = "You may look, but not publish or disconnect. That takes the permission to change the console."
@@ -55,13 +58,20 @@ async def console(scope: Any, receive: Any, send: Any) -> None:
     except Undecided as error:
         logger.info("console refused: %s", error)
         return await refuse_handshake(scope, send, Response.error(503, UNAVAILABLE, RETRY_SOON))
+    if sum(desk.operator.pk == operator.pk for desk in _open) >= MOST_OWN_DESKS:
+        return await refuse_handshake(scope, send, Response.error(429, TOO_MANY_REQUESTS, RETRY_SOON))
     if len(_open) >= MOST_DESKS:
         return await refuse_handshake(scope, send, Response.error(503, UNAVAILABLE, RETRY_SOON))
-    await send({"type": "websocket.accept"})
-    logger.info("console opened operator=%r", operator.name)
-    # Stock Daphne cancels what runs when it stops, and waits for all of it to end well.
-    with suppress(OSError, asyncio.CancelledError):
-        await Desk(scope, send, operator).serve(receive)
+    desk = Desk(scope, send, operator)
+    _open.add(desk)
+    try:
+        await send({"type": "websocket.accept"})
+        logger.info("console opened operator=%r", operator.name)
+        # Stock Daphne cancels what runs when it stops, and waits for all of it to end well.
+        with suppress(OSError, asyncio.CancelledError):
+            await desk.serve(receive)
+    finally:
+        _open.discard(desk)
 
 
 class Desk:
@@ -74,20 +84,22 @@ class Desk:
         self._looks = 0  # how often the page has said what it looks at
         self._asked = asyncio.Event()  # for another look
         self._checked = time.monotonic()
-        self._measured = 0.0
+        self._measured = self._looked = 0.0
         self._seen: dict[str, str] = {}  # the last frame of a kind
         self._outgoing: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting = 0  # characters there
         self._deeds = 0  # under way
+        self._serving: asyncio.Task[Any] | None = None
 
     async def serve(self, receive: Any) -> None:
         """Returns when the operator has gone."""
-        _open.add(self)
+        self._serving = asyncio.current_task()
         writing, watching = asyncio.create_task(self._write()), asyncio.create_task(self._watch())
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 self._take(message.get("text") or "")
         finally:
-            _open.discard(self)
+            self._serving = None
             writing.cancel()
             watching.cancel()
 
@@ -95,8 +107,12 @@ class Desk:
         self.send(json.dumps({"type": type, **members}))
 
     def send(self, text: str) -> None:
-        """Send a frame, after those before it."""
-        self._outgoing.put_nowait(text)
+        """Send a frame, after those before it. Who does not read is dropped, on servers where `send` waits for that."""
+        self._waiting += len(text)
+        if self._waiting <= MOST_WAITING:
+            self._outgoing.put_nowait(text)
+        elif self._serving is not None:
+            self._serving.cancel()
 
     def _take(self, text: str) -> None:
         if text == "ping":
@@ -105,7 +121,7 @@ class Desk:
         try:
             frame = parse(text)
         except InvalidFrame as error:
-            self.tell("error", message=str(error))
+            self.tell("error", message=str(error), looks=self._looks)
             return
         if isinstance(frame, Watch):
             self._look = frame.look()
@@ -145,7 +161,9 @@ class Desk:
         """Look, and look again, as long as the operator may."""
         try:
             while True:
+                await asyncio.sleep(self._looked + SHORTEST - time.monotonic())
                 self._asked.clear()
+                self._looked = time.monotonic()
                 await self._check()
                 await self._show()
                 with suppress(TimeoutError):
@@ -162,7 +180,7 @@ class Desk:
             with suppress(Undecided):  # until the database says otherwise
                 self.operator = await operator_of(self._scope)
                 self._checked = time.monotonic()
-        self._tell_once("hello", mayAct=self.operator.may_act, ackTimeout=conf.ACK_TIMEOUT)
+        self._tell_once("hello", mayAct=self.operator.may_act, ackTimeout=conf.ACK_TIMEOUT, maxBody=most_body())
 
     async def _show(self) -> None:
         look, looks = self._look, self._looks
@@ -190,7 +208,9 @@ class Desk:
     async def _write(self) -> None:
         with suppress(OSError):  # it closes, and `receive` will say so
             while True:
-                await self._send({"type": "websocket.send", "text": await self._outgoing.get()})
+                text = await self._outgoing.get()
+                await self._send({"type": "websocket.send", "text": text})
+                self._waiting -= len(text)
 
     async def _end(self, code: int = CloseCode.LOGGED_OUT) -> None:
         if self in _open:
