@@ -44,12 +44,12 @@ export env_file
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run    start the service on http://127.0.0.1:8000 (other: make run HOST=0.0.0.0 PORT=8001)"
-	@echo "make test   ruff, mypy and all tests"
-	@echo "make docs   the site of README and docs/, in build/docs"
-	@echo "make fuzz   bad input for many minutes"
-	@echo "make bench  the benchmarks"
-	@echo "make pictures  those of the docs"
+	@echo "make run       start the service on http://127.0.0.1:8000 (other: make run HOST=0.0.0.0 PORT=8001)"
+	@echo "make test      ruff, mypy and all tests"
+	@echo "make docs      the site of README and docs/, in build/docs"
+	@echo "make fuzz      bad input for many minutes"
+	@echo "make bench     the benchmarks"
+	@echo "make pictures  those in docs/pictures, taken of a running service"
 
 run: .venv/run.stamp .env
 	@$(PYTHON) -c "$$port_is_free"

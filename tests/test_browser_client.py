@@ -234,7 +234,7 @@ HANDLERS = [
     ("an error", "async () => { throw new Error('oops') }, () => {}", '{"error":"oops"}', "oops"),
     ("no Error is thrown", "() => { throw 'text' }", '{"error":"text"}', None),
     ("JSON knows no BigInt", "() => 1n", '{"error":"Do not know how to serialize a BigInt"}', "BigInt"),
-    ("JSON knows no functions", "() => () => {}", "null", None),
+    ("JSON knows no functions", "() => () => {}", '{"error":"a function is no JSON"}', "function"),
 ]
 
 

@@ -155,4 +155,4 @@ def test_starting_again(
 def test_help() -> None:
     """`make` on its own starts nothing and tells what there is."""
     shown = subprocess.run(make("-C", str(ROOT)), capture_output=True, text=True, check=True).stdout
-    assert re.findall(r"^make (\w+)", shown, re.MULTILINE) == ["run", "test", "docs", "fuzz", "bench"]
+    assert re.findall(r"^make (\w+)", shown, re.MULTILINE) == ["run", "test", "docs", "fuzz", "bench", "pictures"]
