@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, ViewportSize, expect
+from playwright.async_api import Browser, Locator, ViewportSize, WebSocketRoute, expect
 
 from realtime.protocol import CloseCode
 from tests import desks
 from tests.browsers import chromium
 from tests.clients import Filter, Service, Socket, dump, service_of
 from tests.desks import at_a_desk, barriers, closed, prepare, until
-from tests.servers import Server, daphne, environment, manage, valkey
+from tests.servers import Host, Server, daphne, environment, manage, stopped, valkey_host
 
 CONSOLE = "/admin/realtime/console/"
 CHAT = {"type": "chat_message", "conversationId": "42"}
@@ -38,6 +39,18 @@ for name, *codenames in (["looker", "view_console"], ["leaver", "view_console", 
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
 """
 
+# Which charts print something over something else, or out of the chart.
+OVERLAPS = """[...document.querySelectorAll("#charts figure")].filter((figure) => {
+    const boxes = [...figure.querySelectorAll("figcaption, .console-figure > *, .console-most, .console-aside")]
+        .map((part) => part.getBoundingClientRect()).filter(({ width }) => width);
+    const { right } = figure.getBoundingClientRect();
+    const cross = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+    return boxes.some((a, n) => a.right > right || boxes.slice(n + 1).some((b) => cross(a, b)));
+}).map(({ id }) => id)"""
+
+COLOURS = """[...document.querySelectorAll("#users a, #users td, #sockets th")]
+    .map((node) => getComputedStyle(node).color)"""
+
 expect.set_options(timeout=15_000)  # milliseconds; two cores may be busy
 
 pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.asyncio(loop_scope="module")]
@@ -49,14 +62,19 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def env(database: Path) -> Iterator[dict[str, str]]:
-    with valkey() as redis:
-        env = environment(
-            REDIS_URL=redis.connection_url, DATABASE_URL=f"sqlite:///{database}", REALTIME_ACK_TIMEOUT="4"
-        )
-        prepare(env)
-        manage(env, "shell", "--command", f"PASSWORD = {desks.PASSWORD!r}\n{STAFF}")
-        yield env
+def redis() -> Iterator[Host]:
+    host = valkey_host()
+    with stopped(host):
+        host.start()
+        yield host
+
+
+@pytest.fixture(scope="module")
+def env(database: Path, redis: Host) -> dict[str, str]:
+    env = environment(REDIS_URL=redis.url, DATABASE_URL=f"sqlite:///{database}", REALTIME_ACK_TIMEOUT="4")
+    prepare(env)
+    manage(env, "shell", "--command", f"PASSWORD = {desks.PASSWORD!r}\n{STAFF}")
+    return env
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +167,67 @@ async def console(browser: Browser, processes: list[Server]) -> AsyncIterator[Co
 async def connected(service: Service, user: str, number: int, *filters: Filter) -> AsyncIterator[list[Socket]]:
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(service.connect(user, *filters)) for _ in range(number)]
+
+
+@dataclass
+class Script:
+    """The server's part of the console's socket, spoken by a test: for what a server says in rare moments only."""
+
+    route: WebSocketRoute | None = None
+    frames: list[dict[str, Any]] = field(default_factory=list)  # what the page has sent
+
+    def connect(self, route: WebSocketRoute) -> None:
+        self.route = route
+        route.on_message(lambda text: route.send("pong") if text == "ping" else self.frames.append(json.loads(text)))
+
+    def tell(self, type: str, **members: object) -> None:
+        assert self.route is not None
+        self.route.send(json.dumps({"type": type, **members}))
+
+    def view(self, looks: int, *users: str, user: str = "", numbers: Sequence[int] = ()) -> None:
+        """These users are connected, `user` is chosen and has sockets with these numbers."""
+        row = {"since": 0, "newest": 0, "unacked": 0}
+        sockets = [{"process": "p", "number": n, "filters": [], "count": 0, **row} for n in numbers]
+        self.tell(
+            "view",
+            looks=looks,
+            away=None,
+            silent=0,
+            sockets=len(users),
+            users=len(users),
+            matched=len(users),
+            processes=[{"process": "p", "name": "web:1", "sockets": len(users)}],
+            rows=[{"user": name, "sockets": 1, **row} for name in users],
+            after=None,
+            chosen={"user": user, "count": len(numbers), "sockets": sockets, "after": None} if user else None,
+        )
+
+    def step(self, step: str, **members: object) -> None:
+        """Something has become of the last publish."""
+        self.tell("delivery", id=self.frames[-1]["id"], step=step, ms=5, **members)
+
+    async def sent(self, number: int, type: str = "watch") -> dict[str, Any]:
+        """The frame of this number of those of a type, once it has come."""
+        await until(lambda: is_so(self.number(type), number))
+        return [frame for frame in self.frames if frame["type"] == type][-1]
+
+    async def number(self, type: str) -> int:
+        return sum(frame["type"] == type for frame in self.frames)
+
+
+@asynccontextmanager
+async def scripted(console: Console, user: str = "ann", **hello: object) -> AsyncIterator[tuple[Console, Script]]:
+    """Another page of the same operator, who has chosen a user without sockets, on a socket that the test speaks."""
+    script = Script()
+    page = await console.page.context.new_page()
+    await page.route_web_socket(re.compile("/console$"), script.connect)
+    await page.goto(f"{console.url}{CONSOLE}#user={user}")
+    await script.sent(1)
+    script.tell("hello", mayAct=True, ackTimeout=4, **hello)
+    script.view(1, user=user)
+    await page.get_by_text("Not connected.").wait_for()
+    yield Console(page, console.url), script
+    await page.close()
 
 
 # Who may
@@ -347,6 +426,51 @@ async def test_a_payload_that_is_no_json_is_not_sent_and_the_place_is_said(conso
         await expect(console.outcome).to_contain_text("1 of 1 acked")
 
 
+async def test_a_publish_that_is_too_long_is_not_sent_and_the_sizes_are_said(console: Console) -> None:
+    body = '{"userId":"ann","type":"","payload":"é"}'  # in UTF-8 one byte more than it has characters
+    async with scripted(console, maxBody=len(body)) as (page, script):
+        await page.publish("", '"é"')
+        await expect(page.page.locator("#payload-fault")).to_contain_text(f"it has {len(body) + 1} bytes")
+        await expect(page.page.locator("#payload-fault")).to_contain_text(f"no more than {len(body)} are taken")
+        assert await page.page.evaluate("document.activeElement.id") == "payload"
+        await page.publish("", '"e"')
+        assert (await script.sent(1, "publish"))["body"] == {"userId": "ann", "type": "", "payload": "e"}
+        await expect(page.page.locator("#payload-fault")).to_be_hidden()
+
+
+async def test_a_process_that_did_not_answer_is_said_of_a_delivery_which_is_then_not_good(console: Console) -> None:
+    async with scripted(console) as (page, script):
+        await page.publish()
+        await script.sent(1, "publish")
+        script.step("silent", processes=1)
+        await expect(page.outcome).to_contain_text("1 process did not answer")
+        script.step("done", clientCount=0, acks=0, timedOut=False)
+        await expect(page.outcome).to_have_text(
+            "reached nobody in the processes that answered, 1 process did not answer"
+        )
+        await page.publish()
+        await script.sent(2, "publish")
+        script.step("report", process="p", matched=1, sockets=[1])
+        script.step("ack", process="p", socket=1, result=None, length=4)
+        script.step("silent", processes=2)
+        script.step("done", clientCount=1, acks=1, timedOut=False)
+        await expect(page.outcome).to_have_text("1 of 1 acked in 5 ms, 2 processes did not answer")
+        await expect(page.outcome).to_have_attribute("data-kind", "bad")
+
+
+async def test_all_sockets_of_a_process_that_is_given_up_are_gone_named_or_not(console: Console) -> None:
+    async with scripted(console) as (page, script):
+        await page.publish()
+        await script.sent(1, "publish")
+        script.step("report", process="p", matched=5, sockets=[1, 2])
+        script.step("report", process="q", matched=2, sockets=[1])
+        script.step("ack", process="p", socket=2, result=None, length=4)
+        script.step("ack", process="p", socket=5, result=None, length=4)  # not named, but it answers
+        script.step("gone", process="p", socket=0)
+        script.step("done", clientCount=7, acks=2, timedOut=True)
+        await expect(page.outcome).to_have_text("2 of 7 acked in 5 ms, 2 silent, 3 gone")
+
+
 # Disconnecting
 
 
@@ -373,6 +497,28 @@ async def test_all_sockets_of_a_user_are_disconnected_and_may_connect_again(cons
         assert [await closed(socket) for socket in sockets] == [CloseCode.RECONNECT] * 3
         await console.page.get_by_text("Closed 3 sockets.").first.wait_for()
         await bob.settle()
+
+
+async def test_of_processes_that_did_not_close_their_sockets_it_is_warned_and_the_focus_is_at_the_user(
+    console: Console,
+) -> None:
+    async with scripted(console) as (page, script):
+        script.view(1, "ann", user="ann", numbers=[1, 2])
+        await page.press("Disconnect all…")
+        await page.answer("stays away")
+        await script.sent(1, "disconnect")
+        script.view(1, user="ann")  # which hides the button
+        await expect(page.page.locator("#disconnect-all")).to_be_hidden()
+        assert await page.page.evaluate("document.activeElement.id") == "chosen-user"
+        script.tell("disconnected", id="1", count=1, silent=2)
+        told = page.page.locator("#disconnected")
+        await expect(told).to_have_text(
+            "Closed 1 socket. 2 processes did not answer: sockets of the user may be open there."
+        )
+        await expect(told).to_have_class("realtime-note realtime-warning")
+        script.tell("disconnected", id="2", count=2, silent=0)
+        await expect(told).to_have_text("Closed 2 sockets.")
+        await expect(told).to_have_class("console-done")
 
 
 # What strangers send
@@ -455,12 +601,100 @@ async def test_it_fits_on_a_phone_and_keeps_nobody_out_in_light_and_dark(
         assert await barriers(page) == []
         assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
         await page.keyboard.press("Escape")
+        heading = await page.locator("#chosen-user").bounding_box()
+        assert heading is not None
+        assert heading["height"] < 100  # pixels: a few lines
+        assert await page.locator("#chosen-user").get_attribute("title") == user
     background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(18, 18, 18)"}[scheme]
     await page.set_viewport_size(DESKTOP)
 
 
+async def test_no_figure_of_a_chart_lies_over_another_or_moves_what_is_below(console: Console) -> None:
+    async with scripted(console) as (page, script):
+        below = page.page.locator("#users-title")
+        place = await below.bounding_box()
+        rates = {"publishes": 98765, "nobody": 0, "timed_out": 0, "acks": 98765, "connects": 0}
+        script.tell("rates", at=1, sockets=0, **rates, delivery=[0.987, 0.987], ack=[0.987, 0.987])
+        await expect(page.page.locator("#chart-ack strong")).to_have_text(["987 ms", "987 ms"])
+        assert await below.bounding_box() == place
+        for width in (PHONE["width"], 800, 1280):
+            await page.page.set_viewport_size({"width": width, "height": 800})
+            assert await page.page.evaluate(OVERLAPS) == []
+
+
+async def test_many_sockets_of_a_user_leave_the_form_in_sight(console: Console) -> None:
+    async with scripted(console) as (page, script):
+        script.view(1, "ann", user="ann", numbers=range(1, 51))
+        await expect(page.sockets).to_have_count(50)
+        for size in (DESKTOP, PHONE):
+            await page.page.set_viewport_size(size)
+            table = await page.page.locator(".console-sockets").bounding_box()
+            assert table is not None
+            assert table["height"] < 600
+            await expect(page.sockets.last).not_to_be_in_viewport()
+            await page.sockets.last.get_by_role("button").focus()
+            await expect(page.sockets.last).to_be_in_viewport()
+            assert await barriers(page.page) == []
+            await page.sockets.first.get_by_role("button").focus()
+        script.tell("hello", mayAct=False, ackTimeout=4)
+        await expect(page.page.locator("#look-only")).to_be_visible()
+        assert await barriers(page.page) == []  # the keyboard scrolls it, though there is no button in it
+
+
 # When something goes
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_what_is_old_is_quiet_and_can_be_read(console: Console, scheme: Literal["light", "dark"]) -> None:
+    async with scripted(console) as (page, script):
+        await page.page.emulate_media(color_scheme=scheme)
+        script.view(1, "ann", user="ann", numbers=[1])
+        await expect(page.sockets).to_have_count(1)
+        live = await page.page.evaluate(COLOURS)
+        script.tell("view", away="Redis does not answer.")
+        await page.is_("Redis is away")
+
+        async def is_quiet() -> bool:  # links fade
+            old = await page.page.evaluate(COLOURS)
+            return len(set(old)) == 1 and old[0] != live[0]
+
+        await until(is_quiet)
+        assert await barriers(page.page) == []
+
+
+async def test_after_a_look_that_is_refused_the_list_goes_on_and_the_message_leaves_with_the_next_one(
+    console: Console,
+) -> None:
+    async with scripted(console) as (page, script):
+        trouble = page.page.locator("#trouble span")
+        await page.page.get_by_label("Part of a user id").fill("a")
+        await script.sent(2)
+        script.tell("error", message="It is too long.", looks=1)
+        await expect(trouble).to_have_text("It is too long.")
+        script.view(1, "abe", user="ann")
+        await expect(page.users).to_have_text(["abe"])
+        await expect(trouble).to_be_visible()  # what is shown is not what was asked for
+        await page.page.get_by_label("Part of a user id").fill("b")
+        await script.sent(3)
+        script.view(2, "bob", user="ann")
+        await expect(page.users).to_have_text(["bob"])
+        await expect(trouble).to_be_hidden()
+        for number, query in enumerate("cd", 4):
+            await page.page.get_by_label("Part of a user id").fill(query)
+            await script.sent(number)
+        script.tell("error", message="It is too long.", looks=2)  # "c", while "d" is under way
+        await expect(trouble).to_be_visible()
+        script.view(3, "dan", user="ann")
+        await expect(page.users).to_have_text(["dan"])
+        await expect(trouble).to_be_hidden()
+
+
+async def test_a_user_in_the_address_is_looked_for_without_the_blanks_around(console: Console) -> None:
+    async with scripted(console) as (page, script):
+        await page.page.evaluate("location.hash = '#user=%20%EF%BB%BFbob%C2%A0'")
+        assert (await script.sent(2))["user"] == "bob"
+        await expect(page.page.locator("#chosen-user")).to_have_text("bob", use_inner_text=True)
 
 
 async def test_who_may_no_longer_act_is_told_so_and_who_may_no_longer_look_is_sent_to_the_login(
@@ -475,7 +709,7 @@ async def test_who_may_no_longer_act_is_told_so_and_who_may_no_longer_look_is_se
         await console.page.get_by_text("You are logged out, or may no longer see the console.").wait_for()
         assert await barriers(console.page) == []
         link = console.page.get_by_role("link", name="Log in again")
-        assert await link.get_attribute("href") == f"/admin/login/?next={CONSOLE}"
+        assert await link.get_attribute("href") == f"/admin/login/?next={CONSOLE}%23user%3Dnobody%26q%3D"
         await console.is_("Ended")
 
 
@@ -483,7 +717,7 @@ async def test_a_handshake_that_is_refused_again_and_again_is_explained(
     browser: Browser, processes: list[Server]
 ) -> None:
     async with at_a_console(browser, processes[0], "looker", expected=[REFUSED]) as console:
-        await console.open()
+        await console.open("ann%20%26%20bob")
         await console.page.context.set_offline(True)
         await console.is_("Offline")
         await console.page.get_by_text("This browser is offline. What you see is from").wait_for()
@@ -491,6 +725,11 @@ async def test_a_handshake_that_is_refused_again_and_again_is_explained(
         await console.page.context.set_offline(False)
         await console.page.get_by_text("a proxy passes no WebSockets to /console,").wait_for()
         await console.page.get_by_text("What you see is from").wait_for()
+        await console.follow("Log in again")
+        await console.page.get_by_label("Username:").fill("looker")
+        await console.page.get_by_label("Password:").fill(desks.PASSWORD)
+        await console.press("Log in")
+        await expect(console.page.locator("#chosen-user")).to_have_text("ann & bob")
 
 
 async def test_of_a_process_that_hangs_it_is_told_and_after_a_restart_of_its_own_the_console_goes_on(
@@ -512,6 +751,16 @@ async def test_of_a_process_that_hangs_it_is_told_and_after_a_restart_of_its_own
             await console.is_("Live")
             async with service_of([one], 403) as service, connected(service, "ann", 1):
                 await expect(console.users).to_have_text(["ann"])
+
+
+async def test_that_redis_is_away_is_said_until_it_is_back(console: Console, redis: Host) -> None:
+    await console.open()
+    redis.end()
+    await console.is_("Redis is away")
+    await console.page.get_by_text("What you see is from").wait_for()
+    redis.start()
+    await console.is_("Live")
+    await expect(console.page.locator("#trouble")).to_be_hidden()
 
 
 async def is_so(answer: Awaitable[object], wanted: object) -> bool:

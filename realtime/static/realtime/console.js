@@ -14,7 +14,8 @@ import { say, sayCount } from "./console/words.js";
 const { socket: path, login } = byId("console").dataset;
 const look = lookOfAddress();
 let may = { mayAct: false, ackTimeout: 5 };
-let looks = 0; // how often this connection has said what is looked at
+let looks = 0; // how many frames that say what is looked at this connection has sent, without those that were refused
+let refused = -1; // `looks` when the server has refused another; the page shows what it looked at before
 let ids = 0;
 let view; // the last one of this look
 
@@ -24,11 +25,13 @@ const charts = new Charts();
 const people = new People(look, changed);
 const user = new User(look, watch, disconnect);
 const deliveries = new Deliveries((process) => user.nameOf(process));
-const publishing = new Publish(publish);
+const publishing = new Publish(look, publish);
 
 function watch() {
     view = undefined;
     looks++;
+    refused = -1;
+    state.address();
     connection.send(JSON.stringify({ type: "watch", ...look }));
 }
 
@@ -52,26 +55,27 @@ function follow() {
     if (isOtherUser && look.user) byId("chosen-user").focus();
 }
 
-function publish(type, payload) {
+function publish(type, body) {
     const id = String(++ids);
     deliveries.begin(id, look.user, type, may.ackTimeout);
-    if (!connection.send(frameOf(id, look.user, type, payload))) deliveries.fail(id, say("unsent"));
+    if (!connection.send(frameOf(id, body))) deliveries.fail(id, say("unsent"));
 }
 
 function disconnect(wanted) {
     const frame = JSON.stringify({ type: "disconnect", id: String(++ids), ...wanted });
-    if (!connection.send(frame)) user.tell(say("unsent"), true);
+    if (!connection.send(frame)) user.tell(say("unsent"), "fault");
 }
 
 const heard = {
     hello(frame) {
         may = frame;
-        publishing.show(may.mayAct);
+        publishing.show(may);
         if (view) user.show(view, may.mayAct);
     },
     view(frame) {
         state.view(frame);
         if (frame.away || frame.looks !== looks) return; // that is not what is looked at any more
+        if (looks !== refused) state.problem("");
         view = frame;
         people.show(view);
         user.show(view, may.mayAct);
@@ -83,12 +87,16 @@ const heard = {
     delivery(frame, text) {
         deliveries.hear(frame, text);
     },
-    disconnected({ count }) {
-        user.tell(sayCount("disconnected", count));
+    disconnected({ count, silent = 0 }) {
+        const said = sayCount("disconnected", count);
+        if (silent) user.tell(`${said} ${sayCount("disconnected.silent", silent)}`, "warning");
+        else user.tell(said, "done");
     },
-    error({ id, message }) {
-        if (id === undefined) state.problem(message);
-        else if (!deliveries.fail(id, message)) user.tell(message, true);
+    error({ id, message, looks: accepted = 0 }) {
+        if (id === undefined) {
+            if (looks > accepted && --looks === accepted) refused = looks; // else a later look is under way
+            state.problem(message);
+        } else if (!deliveries.fail(id, message)) user.tell(message, "fault");
     },
 };
 

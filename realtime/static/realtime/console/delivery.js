@@ -3,7 +3,7 @@
 import { Axis } from "./axis.js";
 import { announce, arrange, copyOf, element, parts, write } from "./page.js";
 import { indented } from "./json.js";
-import { number, say, span, timeOfDay } from "./words.js";
+import { number, say, sayCount, span, timeOfDay } from "./words.js";
 
 const SHOWN = 12; // rows, until all are asked for
 const LONG = 200; // characters of a result
@@ -11,7 +11,9 @@ const LONG = 200; // characters of a result
 export class Delivery {
     #parts;
     #rows = new Map(); // by process and number: { state, ms, … }
-    #matched = 0;
+    #matched = new Map(); // how many sockets, by process
+    #givenUp = new Set(); // processes that are gone, with all that their sockets had not told
+    #unheard = 0; // processes that never said whom they matched
     #over = false;
     #sent = 0; // when we heard that it was sent
     #allAreShown = false;
@@ -48,7 +50,7 @@ export class Delivery {
     }
 
     report({ process, matched, sockets }) {
-        this.#matched += matched;
+        this.#matched.set(process, matched);
         for (const socket of sockets) this.#row(process, socket);
         this.#draw();
     }
@@ -62,23 +64,29 @@ export class Delivery {
     }
 
     gone({ process, socket, ms }) {
-        const rows = [...this.#rows.values()].filter((row) => row.process === process && row.state === "waiting");
+        if (socket === 0) this.#givenUp.add(process);
+        const rows = this.#rowsOf(process).filter(({ state }) => state === "waiting");
         const gone = socket === 0 ? rows : [this.#row(process, socket)]; // 0: the process is gone with all of them
         for (const row of gone) Object.assign(row, { state: "gone", ms });
         this.#draw();
     }
 
+    silent({ processes }) {
+        this.#unheard += processes;
+        this.#draw();
+    }
+
     done({ ms, clientCount, acks }) {
         this.#over = true;
-        this.#matched = clientCount;
         for (const row of this.#rows.values()) if (row.state === "waiting") Object.assign(row, { state: "silent", ms });
-        const gone = this.#count("gone");
+        const gone = this.#count("gone") + this.#goneUnnamed();
         const silent = clientCount - acks - gone;
         const said = [say("delivery.acked", { acks: number(acks), count: number(clientCount), time: span(ms) })];
         if (silent > 0) said.push(say("delivery.silent", { count: number(silent) }));
         if (gone) said.push(say("delivery.gone", { count: number(gone) }));
-        if (clientCount) this.#tell(said.join(", "), acks === clientCount ? "good" : "bad");
-        else this.#tell(say("delivery.nobody"), "bad");
+        if (!clientCount) said.splice(0, said.length, say(this.#unheard ? "delivery.nobody.heard" : "delivery.nobody"));
+        said.push(...this.#unheardSaid());
+        this.#tell(said.join(", "), clientCount && acks === clientCount && !this.#unheard ? "good" : "bad");
         this.#draw();
     }
 
@@ -118,6 +126,24 @@ export class Delivery {
         return [...this.#rows.values()].filter(({ state }) => state === wanted).length;
     }
 
+    #rowsOf(process) {
+        return [...this.#rows.values()].filter((row) => row.process === process);
+    }
+
+    /** Those that went with their process before they had a row. */
+    #goneUnnamed() {
+        const counts = [...this.#givenUp].map((process) => (this.#matched.get(process) ?? 0) - this.#rowsOf(process).length);
+        return counts.reduce((sum, count) => sum + Math.max(0, count), 0);
+    }
+
+    #unheardSaid() {
+        return this.#unheard ? [sayCount("delivery.unheard", this.#unheard)] : [];
+    }
+
+    get #total() {
+        return [...this.#matched.values()].reduce((sum, matched) => sum + matched, 0);
+    }
+
     /** Once a frame, however many acks come meanwhile. */
     #draw() {
         this.#due ??= requestAnimationFrame(() => {
@@ -136,8 +162,9 @@ export class Delivery {
         if (rows.length && !this.#parts.axis.childElementCount) this.#axis.drawInto(this.#parts.axis);
         this.#parts.all.hidden = areFew;
         write(this.#parts.all, say("delivery.all", { count: number(rows.length) }));
-        const values = { acks: number(this.#count("acked")), count: number(this.#matched) };
-        if (!this.#over) write(this.#parts.outcome, say("delivery.waiting", values));
+        const values = { acks: number(this.#count("acked")), count: number(this.#total) };
+        const said = [say("delivery.waiting", values), ...this.#unheardSaid()].join(", ");
+        if (!this.#over) write(this.#parts.outcome, said);
         this.#drawBars();
     }
 
@@ -149,7 +176,7 @@ export class Delivery {
 
     /** A line for those that matched and that a report had no room for. */
     #unnamed() {
-        const count = this.#matched - this.#rows.size;
+        const count = this.#total - this.#rows.size;
         return count > 0 ? [element("li", say("delivery.unnamed", { count: number(count) }), "console-quiet")] : [];
     }
 

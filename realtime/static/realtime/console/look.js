@@ -10,7 +10,7 @@ export function lookOfAddress() {
         query: (asked.get("q") ?? "").slice(0, 2048),
         order: ORDERS.includes(order) ? order : "user",
         after: null,
-        user: (asked.get("user") ?? "").slice(0, 2048),
+        user: (asked.get("user") ?? "").trim().slice(0, 2048), // a publish trims it too
         socketsAfter: null,
     };
 }

@@ -10,16 +10,26 @@ export class State {
     #heard; // when the last view came
     #away = null; // a sentence
     #silent = 0; // processes that do not answer
+    #problem = ""; // what the server says of a frame that it has refused
+    #state = "connecting";
     #path;
+    #login;
 
     constructor(path, login) {
         this.#path = path;
-        byId("trouble").querySelector("a").href = login;
+        this.#login = login;
+        this.address();
+    }
+
+    /** The address has changed: a login leads back to it, with the part that no server sees. */
+    address() {
+        byId("trouble").querySelector("a").href = this.#login + encodeURIComponent(location.hash);
     }
 
     /** The connection has got into another state. */
     connection(state) {
         if (state === "open") this.#failed = 0;
+        else this.#problem = "";
         if (state === "waiting") this.#failed++;
         const connecting = this.#heard ? "reconnecting" : "connecting";
         this.#show({ open: "live", connecting, waiting: "reconnecting", offline: "offline", closed: "ended" }[state]);
@@ -36,10 +46,10 @@ export class State {
         this.#show(away ? "away" : "live");
     }
 
-    /** The server does not understand what the page has sent. */
+    /** The server does not understand what the page has sent; an empty text when that is over. */
     problem(said) {
-        byId("trouble").hidden = false;
-        write(byId("trouble").firstElementChild, said);
+        this.#problem = said;
+        this.#show(this.#state);
     }
 
     total(sockets) {
@@ -47,6 +57,7 @@ export class State {
     }
 
     #show(state) {
+        this.#state = state;
         const badge = byId("state");
         if (badge.dataset.state !== state && state !== "connecting") announce(say(state));
         badge.dataset.state = state;
@@ -64,7 +75,7 @@ export class State {
         if (state === "away") return this.#away;
         if (state === "offline") return say("trouble.offline");
         if (this.#failed >= TRIES) return say("trouble.refused", { path: this.#path });
-        return this.#silent ? sayCount("silent", this.#silent) : "";
+        return [this.#problem, this.#silent ? sayCount("silent", this.#silent) : ""].filter(Boolean).join(" ");
     }
 }
 

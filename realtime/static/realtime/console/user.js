@@ -28,6 +28,7 @@ export class User {
         byId("unchosen").hidden = user !== "";
         byId("chosen").hidden = user === "";
         write(byId("chosen-user"), user);
+        byId("chosen-user").title = user; // the heading has room for three lines
         write(byId("chosen-count"), "");
         byId("disconnected").hidden = true;
         byId("sockets").hidden = byId("sockets-pages").hidden = true;
@@ -42,13 +43,14 @@ export class User {
     show(view, mayAct) {
         this.#names = new Map(view.processes.map(({ process, name }) => [process, name]));
         const { chosen } = view;
-        if (!chosen) return;
+        if (chosen?.user !== this.#look.user) return; // also when the server has refused the look
         const { count, sockets, after } = chosen;
         write(byId("chosen-count"), count ? sayCount("sockets", count) : say("absent"));
         byId("disconnect-all").hidden = !mayAct || count < 2;
         byId("disconnect-all").disabled = false;
         byId("sockets").hidden = count === 0;
         byId("sockets").classList.toggle("console-looked-at", !mayAct);
+        byId("sockets").parentElement.tabIndex = mayAct ? -1 : 0; // without a button in it a keyboard could not scroll it
         this.#rows.show(sockets, ({ process, number }) => `${process} ${number}`, (part, socket) => {
             const name = `${this.nameOf(socket.process)} #${socket.number}`;
             write(part.socket, name);
@@ -64,10 +66,10 @@ export class User {
         showTypes(sockets);
     }
 
-    /** What became of a wish to disconnect. */
-    tell(said, failed) {
+    /** What became of a wish to disconnect: "done", "warning" or "fault". */
+    tell(said, kind) {
         byId("disconnected").hidden = false;
-        byId("disconnected").className = failed ? "console-fault" : "console-done";
+        byId("disconnected").className = kind === "warning" ? "realtime-note realtime-warning" : `console-${kind}`;
         write(byId("disconnected"), said);
         announce(said);
     }
@@ -104,10 +106,13 @@ class Disconnect {
     constructor(disconnect) {
         const [form] = this.#dialog.getElementsByTagName("form");
         parts(this.#dialog).cancel.addEventListener("click", () => this.#dialog.close());
-        form.addEventListener("submit", () => {
+        form.addEventListener("submit", (event) => {
+            event.preventDefault();
             const { user, process, number } = this.#asked;
             const reconnect = new FormData(form).get("reconnect") === "yes";
             disconnect(process === undefined ? { user, reconnect } : { user, process, number, reconnect });
+            this.#dialog.close();
+            byId("chosen-user").focus(); // the button that has asked is about to go
         });
     }
 
