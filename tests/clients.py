@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from itertools import cycle
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -195,6 +196,13 @@ async def arrival(socket: Socket, publish: asyncio.Task[Any]) -> Envelope:
     envelope = await envelope_before(socket, publish)
     assert envelope is not None, f"no envelope, but an answer: {publish.result()!r}"
     return envelope
+
+
+async def until(condition: Callable[[], Any], patience: float = PATIENCE) -> None:
+    """Wait until `condition`, async or not, is true, for so many seconds."""
+    async with asyncio.timeout(patience):
+        while not (await met if isawaitable(met := condition()) else met):
+            await asyncio.sleep(0.02)
 
 
 # The service

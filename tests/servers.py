@@ -287,6 +287,15 @@ def valkey_host() -> Host:
     return Host(str(ValkeyServer()._binary_path))
 
 
+@contextmanager
+def started_valkey() -> Iterator[Host]:
+    """One that runs, and may be killed and started again."""
+    host = valkey_host()
+    with stopped(host):
+        host.start()
+        yield host
+
+
 def postgres_folder() -> str | None:
     """Where PostgreSQL's programs are: on the PATH, or where Debian keeps them. None: not installed."""
     found = shutil.which("initdb")

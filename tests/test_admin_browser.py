@@ -14,8 +14,8 @@ from playwright.async_api import Browser, Page
 from realtime.protocol import CloseCode
 from tests import desks
 from tests.browsers import chromium
-from tests.clients import Door, Service, bearer, service_of
-from tests.desks import at_a_desk, closed, prepare, until
+from tests.clients import Door, Service, bearer, service_of, until
+from tests.desks import at_a_desk, closed, prepare
 from tests.servers import Server, daphne, environment, valkey
 
 LIST = "/admin/realtime/secret/"

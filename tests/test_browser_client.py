@@ -19,7 +19,7 @@ from playwright.async_api import Browser, BrowserContext, Page, WebSocket
 
 import realtime
 from tests.browsers import chromium
-from tests.clients import NOBODY, PATIENCE, Service, answered, dump, service_of, token
+from tests.clients import NOBODY, PATIENCE, Service, answered, dump, service_of, token, until
 from tests.proxies import slow_proxy
 from tests.servers import ROOT, Server, environment, free_port, migrate, realtime_server, replaced
 
@@ -161,12 +161,6 @@ async def told(tab: Tab, kind: str = "t", payload: Any = None) -> tuple[int, lis
     """How many sockets a publish to the tab's user reached, and what they acked."""
     delivered = await realtime.apublish(tab.user, kind, payload)
     return delivered.client_count, list(delivered.results)
-
-
-async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not (met := condition()) or (not isinstance(met, bool) and not await met):
-            await asyncio.sleep(0.02)
 
 
 async def test_each_tab_of_a_user_acks_with_what_its_handler_returns(

@@ -25,7 +25,7 @@ from realtime.protocol import CloseCode
 
 from .clients import PATIENCE, Service, dump, service_of
 from .people import people
-from .servers import Host, Server, daphne, environment, realtime_server, stopped, uvicorn, valkey_host
+from .servers import Host, Server, daphne, environment, realtime_server, started_valkey, uvicorn, valkey_host
 
 pytestmark = [pytest.mark.xdist_group("console"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -103,9 +103,7 @@ class Console:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     database = tmp_path_factory.mktemp("console") / "db.sqlite3"
-    redis = valkey_host()
-    with stopped(redis):
-        redis.start()
+    with started_valkey() as redis:
         env = environment(
             REDIS_URL=redis.url,
             DATABASE_URL=f"sqlite:///{database}",

@@ -20,9 +20,9 @@ from playwright.async_api import Browser, Locator, ViewportSize, WebSocketRoute,
 from realtime.protocol import CloseCode
 from tests import desks
 from tests.browsers import chromium
-from tests.clients import Filter, Service, Socket, dump, service_of
-from tests.desks import at_a_desk, barriers, closed, prepare, until
-from tests.servers import Host, Server, daphne, environment, manage, stopped, valkey_host
+from tests.clients import Filter, Service, Socket, dump, service_of, until
+from tests.desks import at_a_desk, barriers, closed, prepare
+from tests.servers import Host, Server, daphne, environment, manage, started_valkey
 
 CONSOLE = "/admin/realtime/console/"
 CHAT = {"type": "chat_message", "conversationId": "42"}
@@ -63,9 +63,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Host]:
-    host = valkey_host()
-    with stopped(host):
-        host.start()
+    with started_valkey() as host:
         yield host
 
 

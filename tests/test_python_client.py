@@ -24,7 +24,7 @@ import realtime
 from realtime.client import NO_ACK, Envelope, GaveUp, RawJSON, RealtimeClient, State
 from realtime.client.client import GRACE
 
-from .clients import PATIENCE, Service, Socket, answered, arrival, service_of, token
+from .clients import PATIENCE, Service, Socket, answered, arrival, service_of, token, until
 from .proxies import slow_proxy
 from .servers import APPLICATION, ROOT, SECRET, Server, environment, free_port, realtime_server
 
@@ -58,12 +58,6 @@ def user() -> str:
 async def client(service: Service, user: str) -> AsyncIterator[RealtimeClient]:
     async with RealtimeClient(service.servers[0].ws_url, token(user), min_delay=0.01) as client:
         yield client
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

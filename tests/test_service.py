@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from .clients import NOBODY, Service, answered, bearer, dump, open_stream, service_of, token
+from .clients import NOBODY, Service, answered, bearer, dump, open_stream, service_of, token, until
 from .servers import APPLICATION, ROOT, SECRET, daphne, environment, free_port, realtime_server, uvicorn
 
 Start = Callable[..., AbstractAsyncContextManager[Service]]
@@ -26,12 +26,6 @@ async def running(**settings: str) -> AsyncIterator[Service]:
     with daphne(environment(**settings)) as server:
         async with service_of([server], 403) as service:
             yield service
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not await condition():
-            await asyncio.sleep(0.05)
 
 
 async def test_a_server_that_can_say_it_refuses_sockets_with_503_while_redis_is_away() -> None:
