@@ -94,13 +94,14 @@ class Desk:
     async def serve(self, receive: Any) -> None:
         """Returns when the operator has gone."""
         self._serving = asyncio.current_task()
-        writing, watching = asyncio.create_task(self._write()), asyncio.create_task(self._watch())
+        self._writing = asyncio.create_task(self._write())
+        watching = asyncio.create_task(self._watch())
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 self._take(message.get("text") or "")
         finally:
             self._serving = None
-            writing.cancel()
+            self._writing.cancel()
             watching.cancel()
 
     def tell(self, type: str, **members: Any) -> None:
@@ -214,5 +215,6 @@ class Desk:
 
     async def _end(self, code: int = CloseCode.LOGGED_OUT) -> None:
         if self in _open:
+            self._writing.cancel()  # servers raise when something is sent behind a close
             with suppress(OSError):
                 await self._send({"type": "websocket.close", "code": int(code)})
