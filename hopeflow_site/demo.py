@@ -14,7 +14,6 @@ from realtime.keyring import Grant
 from realtime.management.remote import make_token
 
 USER = "ann"  # as in the commands that `make run` prints: both get what either publishes
-LIFETIME = 900.0  # seconds
 
 
 def page(request: HttpRequest) -> HttpResponse:
@@ -26,7 +25,7 @@ def page(request: HttpRequest) -> HttpResponse:
 def token(request: HttpRequest, side: str) -> JsonResponse:
     """One with which the tab connects, or one with which the backend publishes. No other origin's page can read it."""
     user, grant = (USER, Grant.CONNECT) if side == "tab" else ("the backend", Grant.PUBLISH)
-    return JsonResponse({"token": make_token(user, grant, lifetime=LIFETIME)})
+    return JsonResponse({"token": make_token(user, grant)})
 
 
 app_name = "demo"

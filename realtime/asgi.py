@@ -19,7 +19,7 @@ from .console.desk import console
 from .consumers import RealtimeConsumer
 from .exposition import exposition
 from .health import alive, ready
-from .http import Response, authorization, header, query_string, refuse_handshake
+from .http import READ_ONLY, Response, authorization, header, query_string, refuse_handshake
 from .paths import Paths, local_path
 from .views import BodyTooLarge, PublishRequest, answer
 
@@ -115,7 +115,7 @@ def read_only(answer: Callable[[str | None], Awaitable[Response]]) -> Applicatio
         if scope["method"] in ("GET", "HEAD"):
             response = await answer(authorization(scope))
         else:
-            response = Response.error(405, protocol.METHOD_NOT_ALLOWED, (("Allow", "GET, HEAD"),))
+            response = Response.error(405, protocol.METHOD_NOT_ALLOWED, READ_ONLY)
         await response.send(send)
 
     return lane

@@ -12,9 +12,8 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.csrf import csrf_exempt
 
 from . import protocol
-from .http import ANY_ORIGIN, Headers, Response
+from .http import ANY_ORIGIN, READ_ONLY, Headers, Response
 
-ALLOW: Headers = (("Allow", "GET, HEAD"),)
 CACHE: Headers = (("Cache-Control", "max-age=300"),)  # seconds; a new version of the service may come with new ones
 PLACEHOLDER = "    host: 127.0.0.1:8000\n    protocol: ws\n"
 
@@ -43,7 +42,7 @@ def _text(name: str) -> str:
 
 def _answer(request: HttpRequest, text: str) -> HttpResponseBase:
     if request.method not in ("GET", "HEAD"):
-        refusal = Response.error(405, protocol.METHOD_NOT_ALLOWED, ALLOW)
+        refusal = Response.error(405, protocol.METHOD_NOT_ALLOWED, READ_ONLY)
         return HttpResponse(refusal.body, status=refusal.status, headers=dict(refusal.all_headers))
     headers = dict((*CACHE, ("Content-Type", "application/yaml"), ("ETag", _etag(text))))
     response = HttpResponse(text, headers=headers)

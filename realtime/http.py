@@ -10,6 +10,7 @@ from typing import Any
 Headers = tuple[tuple[str, str], ...]
 
 ANY_ORIGIN: Headers = (("Access-Control-Allow-Origin", "*"),)
+READ_ONLY: Headers = (("Allow", "GET, HEAD"),)
 RETRY_SOON: Headers = (("Retry-After", "1"),)
 
 

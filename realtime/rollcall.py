@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from . import events
 
-SILENT = "silent"
+SILENT = "silent"  # what only those who watch are told: processes were given up that had not reported
 
 
 class _Process:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from hypothesis import Phase, settings
 
 from realtime.background import background
@@ -15,6 +17,9 @@ from . import servers
 from .embedding import Product, Versions
 from .forks import Forks
 from .servers import valkey
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 pytest.register_assert_rewrite("tests.clients", "tests.desks")
 
@@ -29,6 +34,15 @@ PHASES = set(Phase) - {Phase.explain}
 settings.register_profile("suite", deadline=None, phases=PHASES, derandomize=True)
 settings.register_profile("long", deadline=None, phases=PHASES, max_examples=3_000)
 settings.load_profile("suite")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium for the tests of a module."""
+    from .browsers import chromium  # what playwright brings is needed by few
+
+    async with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session", autouse=True)

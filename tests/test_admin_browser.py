@@ -13,7 +13,6 @@ from playwright.async_api import Browser, Page
 
 from realtime.protocol import CloseCode
 from tests import desks
-from tests.browsers import chromium
 from tests.clients import Door, Service, bearer, service_of, until
 from tests.desks import at_a_desk, closed, prepare
 from tests.servers import Server, daphne, environment, valkey
@@ -63,12 +62,6 @@ async def services(processes: list[Server]) -> AsyncIterator[list[Service]]:
     """What clients see of each process."""
     async with service_of(processes[:1], 403) as one, service_of(processes[1:], 403) as other:
         yield [one, other]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

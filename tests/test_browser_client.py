@@ -18,7 +18,6 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, WebSocket
 
 import realtime
-from tests.browsers import chromium
 from tests.clients import NOBODY, PATIENCE, Service, answered, dump, service_of, token, until
 from tests.proxies import slow_proxy
 from tests.servers import ROOT, Server, environment, free_port, migrate, realtime_server, replaced
@@ -118,12 +117,6 @@ def publishes_itself(settings: Any, redis_url: str) -> None:
 async def service(server: Server) -> AsyncIterator[Service]:
     async with service_of([server], 401) as service:
         yield service
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 Open = Callable[..., Awaitable[Tab]]

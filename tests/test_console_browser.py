@@ -19,7 +19,6 @@ from playwright.async_api import Browser, Locator, ViewportSize, WebSocketRoute,
 
 from realtime.protocol import CloseCode
 from tests import desks
-from tests.browsers import chromium
 from tests.clients import Filter, Service, Socket, dump, service_of, until
 from tests.desks import at_a_desk, barriers, closed, prepare
 from tests.servers import Host, Server, daphne, environment, manage, started_valkey
@@ -87,12 +86,6 @@ async def service(processes: list[Server]) -> AsyncIterator[Service]:
     """What clients see of both, which they get in turn."""
     async with service_of(processes, 403) as service:
         yield service
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @dataclass

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import pytest_asyncio
 from django.test import Client
 from playwright.async_api import Browser, Page, expect
 
-from tests.browsers import chromium
 from tests.clients import bearer, service_of
 from tests.servers import Server, environment, manage, migrate, realtime_server
 
@@ -36,12 +34,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     manage(env, "realtime_secret", "create", "browsers", "--may", "connect")
     with realtime_server(env, "tests.sites.strict:application") as server:
         yield server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 @asynccontextmanager

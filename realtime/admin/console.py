@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 
+from ..console.operators import SEE
 from ..models import Console
 
 A_PAGE = 100  # lines of the history
@@ -50,7 +51,7 @@ class ConsoleAdmin(Base):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Not with the permission to change alone: the socket asks for this one too."""
-        return bool(request.user.has_perm("realtime.view_console"))
+        return bool(request.user.has_perm(SEE))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         return self._page(request, "console", socket_path=_socket_path())

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from heapq import nsmallest
 from itertools import islice
 from socket import gethostname
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from .. import events
 from .numbers import Counts, counts
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SIZE = 50  # rows of a page
 FILTERS = 20  # of a socket are shown
 
+Item = TypeVar("Item")
 Cursor = list[Any]  # what the rows are ordered by, of one row
 
 ORDERS: dict[str, Callable[[Sequence[Socket]], Any]] = {
@@ -122,12 +123,8 @@ def rows(users: Iterable[Sequence[Socket]], look: Look) -> tuple[list[Row], int]
     """The users of the page and one more, if there is one; and how many sockets there are on all pages."""
     query, number = look.query.casefold(), ORDERS[look.order]
     found = [sockets for sockets in users if query in sockets[0].user.casefold()]
-    keyed: Iterable[tuple[Cursor, Sequence[Socket]]] = (([number(one), one[0].user], one) for one in found)
-    if look.after is not None:
-        after = look.after
-        keyed = (one for one in keyed if one[0] > after)
-    first = nsmallest(SIZE + 1, keyed, key=lambda one: one[0])
-    return [row(sockets) for _, sockets in first], sum(map(len, found))
+    first = _first((([number(one), one[0].user], one) for one in found), look.after)
+    return [row(sockets) for sockets in first], sum(map(len, found))
 
 
 def row(sockets: Sequence[Socket]) -> Row:
@@ -147,10 +144,6 @@ def row(sockets: Sequence[Socket]) -> Row:
 
 def socket_rows(process: str, sockets: Iterable[Socket], after: Cursor | None) -> list[SocketRow]:
     """The sockets of the page and one more, if there is one."""
-    keyed: Iterable[tuple[Cursor, Socket]] = (([one.since, process, one.number], one) for one in sockets)
-    if after is not None:
-        keyed = (one for one in keyed if one[0] > after)
-    first = nsmallest(SIZE + 1, keyed, key=lambda one: one[0])
     return [
         SocketRow(
             process=process,
@@ -160,5 +153,11 @@ def socket_rows(process: str, sockets: Iterable[Socket], after: Cursor | None) -
             count=len(socket.filters),
             unacked=len(socket.awaited),
         )
-        for _, socket in first
+        for socket in _first((([one.since, process, one.number], one) for one in sockets), after)
     ]
+
+
+def _first(keyed: Iterable[tuple[Cursor, Item]], after: Cursor | None) -> list[Item]:
+    """Of pairs of what is ordered by and an item: the items of the page behind a cursor, and one more."""
+    behind = (pair for pair in keyed if after is None or pair[0] > after)
+    return [item for _, item in nsmallest(SIZE + 1, behind, key=lambda pair: pair[0])]
