@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from channels.exceptions import ChannelFull
 from channels.layers import get_channel_layer
@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from .conf import conf
 from .events import Event
-from .layers import LayerUnavailable
+from .layers import Inbox, LayerUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ def away_is_unavailable() -> Iterator[None]:
         raise LayerUnavailable(repr(error)) from error
 
 
-_posting: set[asyncio.Task[None]] = set()
+PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
+_tasks: set[asyncio.Task[None]] = set()  # the event loop keeps only weak references
 
 
 def channel_layer() -> Any:
@@ -65,9 +66,7 @@ def post(layer: Any, channel: str, event: Event) -> None:
         except ChannelFull:
             logger.warning("channel %s is full: an event is lost", channel)
         return
-    task = asyncio.create_task(send(layer, channel, event))
-    _posting.add(task)  # the event loop keeps only weak references
-    task.add_done_callback(_posting.discard)
+    _keep(asyncio.create_task(send(layer, channel, event)))
 
 
 async def send(layer: Any, channel: str, event: Event) -> None:
@@ -78,41 +77,58 @@ async def send(layer: Any, channel: str, event: Event) -> None:
         logger.warning("an event to %s is lost: %r", channel, error)
 
 
-class Inbox(Protocol):
-    """What comes in on a reply channel."""
-
-    async def get(self) -> Event: ...
-
-
-def reply_channel(layer: Any) -> AbstractAsyncContextManager[tuple[str, Inbox]]:
-    """The name of a channel for the answers to one envelope, and what comes in there. It ends with the block."""
-    if hasattr(layer, "reply_channel"):
-        return _as_async(layer.reply_channel())
-    return _foreign_reply_channel(layer)
-
-
-@asynccontextmanager
-async def _as_async(manager: Any) -> AsyncIterator[tuple[str, Inbox]]:
-    with manager as opened:
-        yield opened
-
-
-@asynccontextmanager
-async def _foreign_reply_channel(layer: Any) -> AsyncIterator[tuple[str, Inbox]]:
-    """The same on a layer of another make. A task stands in `receive` all the time, since some layers end a channel
-    when a `receive` is cancelled, as a timeout does, and others keep it for ever when none is.
-    """
+async def listen(layer: Any, take: Callable[[Event], bool]) -> str:
+    """A new channel, each event of which `take` is called with for as long as the event loop runs."""
+    if hasattr(layer, "listen"):
+        name: str = await layer.listen(take)
+        return name
     name = await layer.new_channel()
-    inbox: asyncio.Queue[Event] = asyncio.Queue()
+    _keep(asyncio.create_task(_pump(layer, name, take)))
+    return name
 
-    async def pump() -> None:
-        while True:
-            inbox.put_nowait(await layer.receive(name))
 
-    task = asyncio.create_task(pump())
-    try:
+class ReplyChannel:
+    """A channel for the answers to one event, open while the block runs: its name, and the inbox to wait in.
+
+    `take` is called with each answer, and says whether to wake whoever waits.
+    """
+
+    __slots__ = ("_layer", "_take", "_task", "inbox", "name")
+
+    def __init__(self, layer: Any, take: Callable[[Event], bool]) -> None:
+        self._layer, self._take = layer, take
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> ReplyChannel:
+        if hasattr(self._layer, "open_reply_channel"):
+            self.name, self.inbox = self._layer.open_reply_channel(self._take)
+            return self
+        # On a layer of another make a task stands in `receive` all the time, since some layers end a channel when a
+        # `receive` is cancelled, as a timeout does, and others keep it for ever when none is.
+        self.name, self.inbox = await self._layer.new_channel(), Inbox(self._take)
+        self._task = asyncio.create_task(_pump(self._layer, self.name, self.inbox.put))
         await asyncio.sleep(0)  # let it reach `receive`
-        yield name, inbox
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._task is None:
+            self._layer.close_reply_channel(self.name)
+        else:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
+async def _pump(layer: Any, channel: str, take: Callable[[Event], object]) -> None:
+    while True:
+        try:
+            event = await layer.receive(channel)
+        except AWAY as error:
+            logger.warning("the channel layer is away, trying again: %r", error)
+            await asyncio.sleep(PAUSE)
+        else:
+            take(event)
+
+
+def _keep(task: asyncio.Task[None]) -> None:
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from contextlib import suppress
 from typing import Any
 
@@ -61,7 +62,8 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         self.awaited: set[str] = set()
         self._sockets = sockets()
         self._bucket = Bucket(conf.FRAME_BURST, time.monotonic())
-        self._outgoing: asyncio.Queue[Envelope] | None = None  # made with the first envelope: most sockets are idle
+        self._outgoing: deque[Envelope] | None = None  # made with the first envelope: most sockets are idle
+        self._more: asyncio.Future[None] | None = None  # that the writer waits for
         self._writer: asyncio.Task[None] | None = None
         self._expiry: asyncio.Task[None] | None = None
         self._accepted = False
@@ -186,15 +188,21 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
     def deliver(self, envelope: Envelope) -> None:
         """Send the envelope, after those before it."""
         if self._outgoing is None:
-            self._outgoing = asyncio.Queue()
+            self._outgoing = deque()
             self._writer = asyncio.create_task(self._write(self._outgoing))
-        self._outgoing.put_nowait(envelope)
+        self._outgoing.append(envelope)
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
 
-    async def _write(self, outgoing: asyncio.Queue[Envelope]) -> None:
+    async def _write(self, outgoing: deque[Envelope]) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            envelope = await outgoing.get()
+            if not outgoing:
+                self._more = loop.create_future()
+                await self._more
+            envelope = outgoing.popleft()
             try:
-                await self.send(envelope.text)
+                await self.base_send(envelope.message)
             except OSError:
                 return  # the socket is closing, and will be removed when the server says so
             except Exception as error:  # autobahn's, when an envelope is over the limit that daphne has been given

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import suppress
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from . import events
 from .background import background, refuse_async_code
-from .channellayer import away_is_unavailable, channel_layer, reply_channel
+from .channellayer import ReplyChannel, away_is_unavailable, channel_layer
 from .conf import conf
 from .protocol import LONGEST_REASON, CloseCode
 from .users import User, auser_id, user_id
@@ -134,12 +134,17 @@ async def ask_all(group: str, question: events.Event) -> tuple[list[tuple[str, A
     """The same, and how many processes have not answered."""
     layer = channel_layer()
     answers: list[tuple[str, Any]] = []
+    expected = math.inf
+
+    def take(event: events.Event) -> bool:
+        answers.append((event["process"], event["value"]))
+        return len(answers) >= expected
+
     with away_is_unavailable():
-        async with reply_channel(layer) as (reply, inbox):
-            reached = await layer.group_send(group, {**question, "reply": reply})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT):
-                    while reached is None or len(answers) < reached:
-                        event = await inbox.get()
-                        answers.append((event["process"], event["value"]))
+        async with ReplyChannel(layer, take) as reply:
+            reached = await layer.group_send(group, {**question, "reply": reply.name})
+            expected = math.inf if reached is None else reached
+            if len(answers) < expected:
+                patience = conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT
+                await reply.inbox.wait(asyncio.get_running_loop().time() + patience)
     return answers, 0 if reached is None else max(reached - len(answers), 0)

@@ -11,7 +11,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from django.db import transaction
 
 from . import events, metrics, strictjson
 from .background import background, refuse_async_code
-from .channellayer import Inbox, away_is_unavailable, channel_layer, post, reply_channel
+from .channellayer import ReplyChannel, away_is_unavailable, channel_layer, post
 from .conf import conf
 from .envelopes import Envelope
 from .protocol import DEFAULT_TYPE, trim
@@ -121,10 +120,16 @@ async def deliver(
     group, envelope = events.group_name(user), Envelope.new(user, type, payload)
     patience = (conf.ACK_TIMEOUT if timeout is None else timeout) if wait else 0
     roll_call, begun = RollCall(wait) if watch is None else WatchedRollCall(wait, watch), time.perf_counter()
+
+    def take(answer: events.Event) -> bool:
+        roll_call.receive(answer)
+        # Whoever waits less long for acks than for reports begins to when all have reported.
+        return roll_call.complete or (patience < conf.REPORT_TIMEOUT and roll_call.reported)
+
     try:
         with away_is_unavailable():
-            async with reply_channel(layer) as (reply, inbox):
-                event = events.envelope_event(group, envelope, reply, patience)
+            async with ReplyChannel(layer, take) as reply:
+                event = events.envelope_event(group, envelope, reply.name, patience)
                 if watch is not None:
                     event["named"] = True
                     watch(event)
@@ -132,7 +137,7 @@ async def deliver(
                 if reached is not None:
                     roll_call.reached(reached)
                 first_check = conf.SETTLE_TIME if reached is None else conf.REPORT_TIMEOUT
-                timed_out = await _collect(roll_call, inbox, layer, reply, first_check, patience)
+                timed_out = await _collect(roll_call, reply, layer, first_check, patience)
     except asyncio.CancelledError:
         logger.info("publish cancelled user=%r envelope=%s: the publisher has gone", user, envelope.id)
         raise
@@ -148,10 +153,8 @@ async def deliver(
     return Outcome(clients, results, timed_out)
 
 
-async def _collect(
-    roll_call: RollCall, inbox: Inbox, layer: Any, reply: str, first_check: float, patience: float
-) -> bool:
-    """Feed the roll call until it is complete, or the acks have been awaited for long enough, which returns True.
+async def _collect(roll_call: RollCall, reply: ReplyChannel, layer: Any, first_check: float, patience: float) -> bool:
+    """Wait until the roll call is complete, or the acks have been awaited for long enough, which returns True.
 
     The counts are exact, however short the patience: reports are waited for until the first check.
     """
@@ -160,14 +163,7 @@ async def _collect(
     way_is_open = False
 
     while not roll_call.complete:
-        impatient = deadline < check
-        reported = impatient and roll_call.reported
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline if reported else check):
-                while not roll_call.complete:
-                    roll_call.receive(await inbox.get())
-                    if impatient and not reported and roll_call.reported:
-                        break
+        await reply.inbox.wait(deadline if deadline < check and roll_call.reported else check)
         if roll_call.complete:
             break
         if roll_call.reported and loop.time() >= deadline:
@@ -179,7 +175,7 @@ async def _collect(
                 continue  # with what has come meanwhile
             way_is_open, check = False, loop.time() + conf.REPORT_TIMEOUT
             for process in roll_call.check():
-                post(layer, process, events.probe_event(reply))
+                post(layer, process, events.probe_event(reply.name))
     return False
 
 

@@ -6,6 +6,7 @@ import functools
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from . import strictjson
 
@@ -31,6 +32,11 @@ class Envelope:
             f'"timestamp":"{timestamp}"'
         )
         return cls(id, f"{head}}}" if payload is None else f'{head},"payload":{payload}}}')
+
+    @functools.cached_property
+    def message(self) -> Any:
+        """The ASGI message that sends it: one for all sockets, so that a server can frame it once."""
+        return {"type": "websocket.send", "text": self.text}
 
     @functools.cached_property
     def _members(self) -> dict[str, strictjson.Raw]:

@@ -11,8 +11,9 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from threading import get_ident
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 CAPACITY = 10_000  # messages that wait in one channel; more are refused
+REPLY = "reply"  # how the names of reply channels begin
 
 
 def _refuse_name(channel: str) -> None:
@@ -43,19 +45,14 @@ def _refuse_name(channel: str) -> None:
 class Mailbox:
     """The messages that wait in one channel. They may be put from any thread, and are taken in one event loop."""
 
-    __slots__ = ("_error", "_loop", "_queue")
+    __slots__ = ("_loop", "_queue")
 
     def __init__(self, capacity: int) -> None:
         self._queue: asyncio.Queue[Message] = asyncio.Queue(capacity)
         self._loop = asyncio.get_running_loop()
-        self._error: Exception | None = None
 
     async def get(self) -> Message:
-        """Raises what `fail` was given."""
-        message = await self._queue.get() if self._error is None else {}
-        if self._error is not None:
-            raise self._error
-        return message
+        return await self._queue.get()
 
     def put(self, message: Message) -> None:
         """Raises ChannelFull."""
@@ -67,11 +64,53 @@ class Mailbox:
             with suppress(RuntimeError):  # its loop has ended, and the channel with it
                 self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
 
+
+class Inbox:
+    """A channel whose messages do not wait: `take` is called with each as it comes, in the inbox's own event loop, and
+    says whether to wake whoever waits. That spares a queue, and a task that is woken for each message.
+    """
+
+    __slots__ = ("_error", "_loop", "_take", "_thread", "_waiter")
+
+    def __init__(self, take: Callable[[Message], bool]) -> None:
+        self._take = take
+        # A thread is told from another without the system call that asking for its running loop is (on Python 3.11).
+        self._loop, self._thread = asyncio.get_running_loop(), get_ident()
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+
+    def put(self, message: Message) -> None:
+        """From any thread."""
+        if get_ident() == self._thread:
+            self._put(message)
+        else:
+            with suppress(RuntimeError):  # its loop has ended, and the channel with it
+                self._loop.call_soon_threadsafe(self._put, message)
+
+    async def wait(self, until: float) -> None:
+        """Returns when `take` next says so, or at this time of the loop's clock. Raises what `fail` was given."""
+        if self._error is None:
+            self._waiter = self._loop.create_future()
+            timer = self._loop.call_at(until, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        if self._error is not None:
+            raise self._error
+
     def fail(self, error: Exception) -> None:
-        """Messages may have been lost: whoever waits for one, or asks from now on, gets this error."""
+        """Messages may have been lost: whoever waits, or will, gets this error."""
         self._error = error
-        if self._queue.empty():
-            self._queue.put_nowait({})  # so that who waits is woken
+        self._wake()
+
+    def _put(self, message: Message) -> None:
+        if self._take(message):
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class LocalChannelLayer(BaseChannelLayer):
@@ -82,7 +121,7 @@ class LocalChannelLayer(BaseChannelLayer):
     def __init__(self, capacity: int = CAPACITY) -> None:
         super().__init__(capacity=capacity)
         self.process = secrets.token_hex(8)
-        self.channels: dict[str, Mailbox] = {}
+        self.channels: dict[str, Mailbox | Inbox] = {}
         self.groups: dict[str, dict[str, None]] = {}  # of channel names; a dict keeps the order in which they joined
         self._numbers = itertools.count(1)
 
@@ -91,21 +130,24 @@ class LocalChannelLayer(BaseChannelLayer):
         self.channels[name] = Mailbox(self.capacity)
         return name
 
-    @contextmanager
-    def reply_channel(self) -> Iterator[tuple[str, Mailbox]]:
-        """A channel for the answers to one message: its name, and what comes. It ends with the block."""
-        name = f"reply.{self.process}!{next(self._numbers)}"
-        mailbox = self.channels[name] = Mailbox(self.capacity)
-        try:
-            yield name, mailbox
-        finally:
-            self.channels.pop(name, None)
+    async def listen(self, take: Callable[[Message], bool]) -> str:
+        """A new channel, each message of which `take` is called with."""
+        return self.open_reply_channel(take, "specific")[0]
+
+    def open_reply_channel(self, take: Callable[[Message], bool], prefix: str = REPLY) -> tuple[str, Inbox]:
+        """A channel for the answers to one message: its name, and where to wait for them. To be closed."""
+        name = f"{prefix}.{self.process}!{next(self._numbers)}"
+        inbox = self.channels[name] = Inbox(take)
+        return name, inbox
+
+    def close_reply_channel(self, name: str) -> None:
+        self.channels.pop(name, None)
 
     def fail_replies(self, error: Exception) -> None:
         """Answers may have been lost: whoever waits on a reply channel gets this error."""
-        for name, mailbox in self.channels.items():
-            if name.startswith("reply."):
-                mailbox.fail(error)
+        for name, inbox in self.channels.items():
+            if name.startswith(REPLY) and isinstance(inbox, Inbox):
+                inbox.fail(error)
 
     async def send(self, channel: str, message: Message) -> None:
         """Raises ChannelFull, ValueError. A message to a channel that has ended is forgotten."""
@@ -120,7 +162,7 @@ class LocalChannelLayer(BaseChannelLayer):
         """The next message. A cancelled `receive` ends the channel, as it does at the end of a consumer."""
         _refuse_name(channel)
         mailbox = self.channels.get(channel)
-        if mailbox is None:
+        if not isinstance(mailbox, Mailbox):
             mailbox = self.channels[channel] = Mailbox(self.capacity)
         try:
             return await mailbox.get()
@@ -205,10 +247,6 @@ class RedisChannelLayer(BaseChannelLayer):
     async def new_channel(self, prefix: str = "specific") -> str:
         return await self.of_loop.new_channel(prefix)
 
-    def reply_channel(self) -> AbstractContextManager[tuple[str, Mailbox]]:
-        """A channel for the answers to one message: its name, and what comes. It ends with the block."""
-        return self.of_loop.reply_channel()
-
     async def send(self, channel: str, message: Message) -> None:
         """Returns when Redis has handed it on. A message to a channel that has ended is forgotten.
 
@@ -274,8 +312,15 @@ class RedisLoopLayer:
         await self._listen()
         return await self.local.new_channel(prefix)
 
-    def reply_channel(self) -> AbstractContextManager[tuple[str, Mailbox]]:
-        return self.local.reply_channel()
+    async def listen(self, take: Callable[[Message], bool]) -> str:
+        await self._listen()
+        return await self.local.listen(take)
+
+    def open_reply_channel(self, take: Callable[[Message], bool]) -> tuple[str, Inbox]:
+        return self.local.open_reply_channel(take)
+
+    def close_reply_channel(self, name: str) -> None:
+        self.local.close_reply_channel(name)
 
     async def receive(self, channel: str) -> Message:
         return await self.local.receive(channel)

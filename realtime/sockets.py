@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from . import events, metrics
-from .channellayer import AWAY, away_is_unavailable, channel_layer, post, send
+from .channellayer import AWAY, away_is_unavailable, channel_layer, listen, post, send
 from .conf import conf
 from .console import page
 from .envelopes import Envelope
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 LOOK = 0.02  # seconds between two looks at whether sockets have acked, when the server stops
 NAMED = 1000  # sockets that a report names, to who asks for it
 SLOWEST = 0.01  # seconds between two sockets that are closed, when they are few
-PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 
 
 class Draining(Exception):
@@ -84,7 +83,6 @@ class Sockets:
         self.count = 0  # of sockets
         self.draining = False  # the server stops
         self._starting = asyncio.Lock()
-        self._receiver: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.secrets_changed = asyncio.Event()  # somebody said so
@@ -182,9 +180,8 @@ class Sockets:
 
     async def _start(self) -> None:
         async with self._starting:
-            if self._receiver is None:
-                self.channel = await self.layer.new_channel()
-                self._receiver = asyncio.create_task(self._receive())
+            if not self.channel:
+                self.channel = await listen(self.layer, self._take)
                 if expiry := getattr(self.layer, "group_expiry", None):
                     self._renewer = asyncio.create_task(self._renew_groups(expiry / 3))
 
@@ -209,18 +206,12 @@ class Sockets:
             if not user.sockets and self.users.get(group) is user:
                 del self.users[group]
 
-    async def _receive(self) -> None:
-        while True:
-            try:
-                event = await self.layer.receive(self.channel)
-            except AWAY as error:
-                logger.warning("the channel layer is away, trying again: %r", error)
-                await asyncio.sleep(PAUSE)
-                continue
-            try:
-                self._handle(event)
-            except Exception:  # nothing that one event holds may end the delivery of all others
-                logger.exception("an event from the channel layer could not be handled")
+    def _take(self, event: events.Event) -> bool:
+        try:
+            self._handle(event)
+        except Exception:  # nothing that one event holds may end the delivery of all others
+            logger.exception("an event from the channel layer could not be handled")
+        return False  # nobody waits
 
     def _handle(self, event: events.Event) -> None:
         if event["type"] == events.ENVELOPE:

@@ -102,17 +102,24 @@ async def test_a_full_channel_refuses_more_and_the_group_goes_past_it(
 
 
 async def test_what_comes_for_a_channel_that_has_ended_is_forgotten(layer: Layer) -> None:
-    with layer.reply_channel() as (reply, mailbox):
-        await layer.send(reply, {"type": "t", "n": 1})
-        assert (await soon(mailbox.get()))["n"] == 1
-    await layer.send(reply, {"type": "t"})
+    local = layer.of_loop.local if isinstance(layer, RedisChannelLayer) else layer
+    taken: list[Any] = []
+
+    def take(message: Any) -> bool:
+        taken.append(message["n"])
+        return False
+
+    reply, _ = local.open_reply_channel(take)
+    await layer.send(reply, {"type": "t", "n": 1})
+    local.close_reply_channel(reply)
+    await layer.send(reply, {"type": "t", "n": 2})
+    assert taken == [1]
     channel = await layer.new_channel()
     receiving = asyncio.ensure_future(layer.receive(channel))
     await asyncio.sleep(0)
     receiving.cancel()
     await asyncio.wait([receiving])
     await layer.send(channel, {"type": "t"})
-    local = layer.of_loop.local if isinstance(layer, RedisChannelLayer) else layer
     assert reply not in local.channels
     assert channel not in local.channels
 

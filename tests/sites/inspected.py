@@ -8,7 +8,7 @@ from hopeflow_site.asgi import application as site
 from realtime.channellayer import channel_layer
 from realtime.envelopes import Envelope
 from realtime.http import Response
-from realtime.layers import Mailbox, RedisLoopLayer
+from realtime.layers import Inbox, Mailbox, RedisLoopLayer
 from realtime.management.remote import compact
 from realtime.rollcall import RollCall
 from realtime.sockets import sockets
@@ -29,6 +29,7 @@ def counts() -> dict[str, int]:
         "subscribed": len(layer._hosts[0]._subscribed) if isinstance(layer, RedisLoopLayer) else 0,
         "tasks": len(asyncio.all_tasks()),
         "mailboxes": kinds.count(Mailbox),
+        "inboxes": kinds.count(Inbox),
         "roll calls": kinds.count(RollCall),
         "envelopes": kinds.count(Envelope),
     }
