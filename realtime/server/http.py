@@ -49,6 +49,9 @@ class WebRequest(DaphneWebRequest):
 
 
 class HTTPFactory(DaphneHTTPFactory):
+    def log(self, request: Any) -> None:
+        """Nothing: Twisted would format a line for a file that Daphne does not give it. The access log is Daphne's."""
+
     def buildProtocol(self, addr: Any) -> Any:
         if files.are_short(files.FOR_OURSELVES):
             return None  # Twisted closes it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..protocol import CloseCode
 from ..sockets import sockets
 from . import files
 from .http import HTTPFactory
+from .transport import Transport
 from .websocket import WebSocketFactory, WebSocketProtocol
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Server(daphne.Server):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **{"websocket_timeout": -1, **options})  # seconds; Daphne closes each after a day
         self.ports: list[Any] = []
+        self.transports: set[Transport] = set()
         self.draining = False
 
     def run(self) -> None:
@@ -55,6 +56,7 @@ class Server(daphne.Server):
 
     def listen_success(self, port: Any) -> None:
         self.ports.append(port)
+        port.transport = partial(Transport, self.transports)
         super().listen_success(port)
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
@@ -107,20 +109,15 @@ class Server(daphne.Server):
         for protocol in list(self.connections):
             if isinstance(protocol, WebSocketProtocol) and protocol.state == protocol.STATE_OPEN:
                 protocol.end(CloseCode.RESTARTING)
-        reactor = daphne.reactor
         while True:
+            requests = [one for one in self.transports if hasattr(one.protocol, "requestFactory")]
             if running := self._running():  # among them what has come on such a connection meanwhile
                 await asyncio.wait(running)
-            elif _http(reactor.getWriters()) or (loop.time() < end and _http(reactor.getReaders())):
+            elif any(one.is_sending for one in requests) or (loop.time() < end and requests):
                 await asyncio.sleep(LOOK)
             else:
                 return
 
     def _running(self) -> list[asyncio.Future[Any]]:
-        found: Iterable[Any] = (details.get("application_instance") for details in self.connections.values())
+        found = (details.get("application_instance") for details in self.connections.values())
         return [application for application in found if application is not None and not application.done()]
-
-
-def _http(connections: Iterable[Any]) -> list[Any]:
-    """Those of them that speak HTTP."""
-    return [one for one in connections if hasattr(getattr(one, "protocol", None), "requestFactory")]

@@ -106,14 +106,13 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         if self.server.draining:  # its handshake was under way
             self.end(CloseCode.RESTARTING)
 
+    def onClose(self, *close: Any) -> None:
+        if hasattr(self, "server"):  # else it has been refused before Daphne knew of it
+            super().onClose(*close)
+
     def unregisterProducer(self) -> None:
         super().unregisterProducer()
         self._outbox.stopProducing()  # autobahn does this before it drops a client, and then nobody else tells
-
-    def connectionLost(self, reason: Any = None) -> None:
-        super().connectionLost(reason)
-        # What a client has not read hangs in cycles of references, and they are collected rarely.
-        self.transport.dataBuffer, self.transport._tempDataBuffer, self.transport._tempDataLen = b"", [], 0
 
     @property
     def scheme(self) -> str:

@@ -1,0 +1,168 @@
+"""Connections as the event loop reads and writes them.
+
+Twisted's own do both in Python, with several system calls more for each message. A listening port makes its connections
+with whatever its attribute `transport` is, as Twisted documents; ours hands them over to the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from functools import cached_property
+from typing import Any, cast
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+logger = logging.getLogger(__name__)
+
+HIGH_WATER = 64 * 1024  # bytes that wait to be sent, above which the producer is told to pause, until none do
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the client is told at once, whatever it has not read
+
+
+@implementer(ITCPTransport, IPushProducer)
+class Transport(asyncio.Protocol):
+    """A connection: the transport of the Twisted protocol above, the protocol of the event loop's transport below.
+
+    `everybody` holds those that are open.
+    """
+
+    def __init__(
+        self, everybody: set[Transport], connection: socket.socket, protocol: Any, client: Any, port: Any, *_: Any
+    ) -> None:
+        self.protocol = protocol  # another one when a request turns out to be a handshake
+        self._everybody, self._socket, self._client, self._port = everybody, connection, client, port
+        self._below: asyncio.Transport | None = None
+        self._producer: Any = None
+        self._is_paused = False  # for reading
+        self._is_ending = False
+        everybody.add(self)
+        loop = asyncio.get_running_loop()
+        # The event loop keeps only weak references to tasks.
+        self._opening: asyncio.Task[Any] | None = loop.create_task(
+            loop.connect_accepted_socket(lambda: self, connection)
+        )
+        self._opening.add_done_callback(self._opened)
+
+    # For the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        below = self._below = cast(asyncio.Transport, transport)
+        below.set_write_buffer_limits(HIGH_WATER, 0)
+        if self._is_paused:
+            below.pause_reading()
+        if self._is_ending:
+            below.close()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.protocol.dataReceived(data)
+        except Exception:
+            logger.exception("a connection failed")
+            self.abortConnection()
+
+    def pause_writing(self) -> None:
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def resume_writing(self) -> None:
+        if self._producer is not None:
+            self._producer.resumeProducing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._below = None
+        self._is_ending = True
+        self._everybody.discard(self)
+        reason = ConnectionDone() if error is None else ConnectionLost(str(error))
+        self.protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
+
+    def _opened(self, opening: asyncio.Task[Any]) -> None:
+        self._opening = None
+        if opening.cancelled() or opening.exception() is not None:  # the client has gone already
+            self._socket.close()
+            self.connection_lost(None)
+
+    # For Twisted
+
+    def write(self, data: bytes) -> None:
+        if self._below is not None and not self._is_ending:
+            self._below.write(data)
+
+    def writeSequence(self, iovec: Any) -> None:
+        self.write(b"".join(iovec))
+
+    def loseConnection(self) -> None:
+        """Close it when all has been sent."""
+        self._is_ending = True
+        if self._below is not None:
+            self._below.close()
+
+    loseWriteConnection = loseConnection
+
+    def abortConnection(self) -> None:
+        self._is_ending = True
+        if self._below is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self._below.abort()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    def pauseProducing(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            if self._below is not None and not self._is_ending:
+                self._below.pause_reading()
+
+    def resumeProducing(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            if self._below is not None and not self._is_ending:
+                self._below.resume_reading()
+
+    stopProducing = loseConnection
+
+    @property
+    def disconnecting(self) -> bool:
+        return self._is_ending
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._below is not None and self._below.get_write_buffer_size() > 0
+
+    @cached_property
+    def _host(self) -> Any:
+        return self._port._buildAddr(self._socket.getsockname())
+
+    @cached_property
+    def _peer(self) -> Any:
+        return self._port._buildAddr(self._client)
+
+    def getHost(self) -> Any:
+        return self._host
+
+    def getPeer(self) -> Any:
+        return self._peer
+
+    def getHandle(self) -> socket.socket:
+        return self._socket
+
+    def getTcpNoDelay(self) -> bool:
+        return True
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """The event loop has switched it on."""
+
+    def getTcpKeepAlive(self) -> bool:
+        return bool(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(enabled))
