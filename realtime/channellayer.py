@@ -61,10 +61,7 @@ async def ping(layer: Any) -> None:
 def post(layer: Any, channel: str, event: Event) -> None:
     """Send without waiting. What can't be sent is logged."""
     if hasattr(layer, "post"):
-        try:
-            layer.post(channel, event)
-        except ChannelFull:
-            logger.warning("channel %s is full: an event is lost", channel)
+        layer.post(channel, event)
         return
     _keep(asyncio.create_task(send(layer, channel, event)))
 

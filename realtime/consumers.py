@@ -124,6 +124,8 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
         else:
             self._accepted = True
             await self.accept()
+            # Nobody asks for these any more, and of a browser they are as large as all the rest of a socket.
+            self.scope["headers"], self.scope["query_string"] = [], b""
             metrics.CONNECTS.inc()
             if conf.CLOSE_AT_EXP and token.expires is not None:
                 self._expiry = asyncio.create_task(self._close_at_expiry(token.expires))

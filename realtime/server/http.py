@@ -8,6 +8,7 @@ from daphne.http_protocol import HTTPFactory as DaphneHTTPFactory
 from daphne.http_protocol import WebRequest as DaphneWebRequest
 
 from . import files
+from .transport import Transport
 
 
 class WebRequest(DaphneWebRequest):
@@ -42,7 +43,12 @@ class WebRequest(DaphneWebRequest):
         )
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        super().handle_reply(message)
+        transport = getattr(self.channel, "transport", None)
+        if isinstance(transport, Transport):
+            with transport.corked():
+                super().handle_reply(message)
+        else:
+            super().handle_reply(message)
         if message["type"] == "http.response.start" and self.server.draining and self.channel is not None:
             self.setHeader(b"connection", b"close")
             self.channel.persistent = False

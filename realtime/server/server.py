@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ MAX_SEND_BUFFERS = 512 * 1024 * 1024  # bytes
 DRAIN_TIME = 2.0  # seconds
 DRAIN_TIMEOUT = 10.0  # seconds; a publish takes 5 at the most
 LAST_MOMENT = 1.0  # seconds that what is left is given to end when it is cancelled
+ASGI = {"version": "3.0"}
 LOOK = 0.05  # seconds between two looks at whether connections have ended
 
 
@@ -43,6 +45,7 @@ class Server(daphne.Server):
         self.ports: list[Any] = []
         self.transports: set[Transport] = set()
         self.draining = False
+        self._ending: set[Any] = set()  # connections that have ended, and their applications have not
 
     def run(self) -> None:
         files.raise_limit()
@@ -59,24 +62,56 @@ class Server(daphne.Server):
         port.transport = partial(Transport, self.transports)
         super().listen_success(port)
 
+    # Daphne looks at each connection every second, to see whether it or its application has ended. Here they say so.
+
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
-        if not isinstance(protocol, WebSocketProtocol):
-            return super().create_application(protocol, scope)
-        scope["asgi"] = {"version": "3.0"}
-        scope["scheme"] = protocol.scheme
-        scope["extensions"] = {"websocket.http.response": {}}
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-        async def receive() -> dict[str, Any]:
-            message = await queue.get()
-            protocol.received(message)
-            return message
-
-        application = self.application(scope=scope, receive=receive, send=partial(self.handle_reply, protocol))
         if protocol not in self.connections:  # it has gone meanwhile
             return None
-        self.connections[protocol]["application_instance"] = asyncio.ensure_future(application)
+        scope["asgi"] = ASGI
+        if isinstance(protocol, WebSocketProtocol):
+            scope["scheme"] = protocol.scheme
+            scope["extensions"] = {"websocket.http.response": {}}
+            queue: Any = protocol.inbox
+            application = self.application(scope=scope, receive=queue.get, send=protocol.reply)
+        else:
+            queue = asyncio.Queue()
+            reply = partial(self.handle_reply, protocol)
+            application = self.application(scope=scope, receive=queue.get, send=reply)
+        instance = asyncio.ensure_future(application)
+        self.connections[protocol]["application_instance"] = instance
+        instance.add_done_callback(partial(self._application_ended, protocol))
         return queue
+
+    def protocol_disconnected(self, protocol: Any) -> None:
+        details = self.connections.get(protocol)
+        if details is None:
+            return
+        details.setdefault("disconnected", time.time())
+        if "application_instance" in details:
+            self._ending.add(protocol)
+        else:
+            del self.connections[protocol]
+
+    def application_checker(self) -> None:
+        """End the applications that go on for too long without their connections."""
+        now = time.time()
+        for protocol in self._ending:
+            details = self.connections[protocol]
+            if now - details["disconnected"] > self.application_close_timeout:
+                logger.warning("an application went on for too long without its connection: %r", protocol)
+                details["application_instance"].cancel()
+        daphne.reactor.callLater(1, self.application_checker)
+
+    def _application_ended(self, protocol: Any, application: asyncio.Future[Any]) -> None:
+        details = self.connections[protocol]
+        del details["application_instance"]
+        if not application.cancelled() and (error := application.exception()):
+            logger.error("Exception inside application: %s", error, exc_info=error)
+            if "disconnected" not in details:
+                protocol.handle_exception(error)
+        if "disconnected" in details:
+            self._ending.discard(protocol)
+            self.connections.pop(protocol, None)
 
     def kill_all_applications(self) -> Any:
         """Twisted waits for this before it stops."""

@@ -4,9 +4,11 @@ reason, and a bound on what waits in either direction.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -28,29 +30,82 @@ UNREAD = 256 * 1024  # bytes that wait for a handler which is busy, until the so
 OVERHEAD = 512  # bytes that a message costs beside what it says
 BUSY = Response.error(503, UNAVAILABLE, RETRY_SOON)
 
+# Of a masked frame of at most 125 bytes (RFC 6455, section 5.2).
+SHORT_HEAD, FINAL_TEXT, MASKED, LONG = 6, 0x81, 0x80, 126
+
+OF_THE_HANDSHAKE = (
+    "http_request_data",
+    "http_status_line",
+    "http_headers",
+    "http_request_uri",
+    "http_request_path",
+    "http_request_params",
+    "http_request_host",
+    "http_response_data",
+    "websocket_protocols",
+    "websocket_origin",
+    "websocket_extensions",
+    "_wskey",
+    "_raw_query_string",
+    "_transport_details",
+    "application_deferred",
+    "clean_headers",
+)
+
+Message = dict[str, Any]
+
 
 class Inbox:
-    """How much of what the client said waits for the application."""
+    """The messages that wait for the application, and how many bytes they are. An application that waits is handed the
+    next one at once; then nothing is kept, which of most sockets is so all the time.
+    """
 
-    def __init__(self) -> None:
-        self._sizes: deque[int] = deque()
+    __slots__ = ("_bytes", "_has_room", "_messages", "_waiter")
+
+    def __init__(self, has_room: Callable[[], None]) -> None:
+        """`has_room` is called with each message that the application takes, unless it still is full."""
+        self._has_room = has_room
+        self._messages: deque[tuple[Message, int]] | None = None
         self._bytes = 0
+        self._waiter: asyncio.Future[Message] | None = None
 
     @property
     def is_full(self) -> bool:
         return self._bytes > UNREAD
 
-    def put(self, size: int) -> None:
-        self._sizes.append(size + OVERHEAD)
+    def put_nowait(self, message: Message, size: int = 0) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(message)
+            return
+        if self._messages is None:
+            self._messages = deque()
+        self._messages.append((message, size + OVERHEAD))
         self._bytes += size + OVERHEAD
 
-    def take(self) -> None:
-        self._bytes -= self._sizes.popleft()
+    async def get(self) -> Message:
+        if not self._messages:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                return await self._waiter
+            except asyncio.CancelledError:
+                if not self._waiter.cancelled():  # a message has come in the same moment
+                    self._messages = self._messages or deque()
+                    self._messages.appendleft((self._waiter.result(), 0))
+                raise
+        message, size = self._messages.popleft()
+        self._bytes -= size
+        if not self._messages:
+            self._messages = None
+        if not self.is_full:
+            self._has_room()
+        return message
 
 
 @implementer(IPushProducer)
 class Outbox:
     """How much has been written for a client since it last kept up, as the transport tells."""
+
+    __slots__ = ("_keeps_up", "waiting")
 
     total = 0  # of all clients of the process
 
@@ -84,10 +139,11 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
     _refusal: dict[str, Any] | None = None  # the answer to a handshake that the application refuses
     _refused_body = b""
     _is_paused = False  # nothing more is read from the client
+    _is_closed = False
     autoPingTimeoutCall: Any  # autobahn's
 
     def makeConnection(self, transport: Any) -> None:
-        self._inbox, self._outbox = Inbox(), Outbox()
+        self.inbox, self._outbox = Inbox(self._go_on), Outbox()
         super().makeConnection(transport)
         transport.unregisterProducer()  # the HTTP channel that the socket began in
         transport.registerProducer(self._outbox, True)
@@ -103,16 +159,25 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     def onOpen(self) -> None:
         super().onOpen()
+        self._forget_handshake()
         if self.server.draining:  # its handshake was under way
             self.end(CloseCode.RESTARTING)
 
     def onClose(self, *close: Any) -> None:
+        self._is_closed = True
         if hasattr(self, "server"):  # else it has been refused before Daphne knew of it
             super().onClose(*close)
 
     def unregisterProducer(self) -> None:
         super().unregisterProducer()
         self._outbox.stopProducing()  # autobahn does this before it drops a client, and then nobody else tells
+
+    def _forget_handshake(self) -> None:
+        """What autobahn and Daphne keep of it, a third of what a socket holds, nobody asks for any more."""
+        self.request.headers = {}
+        for name in OF_THE_HANDSHAKE:
+            self.__dict__.pop(name, None)
+        self.__dict__ = {**self.__dict__}  # a dict does not become smaller by itself
 
     @property
     def scheme(self) -> str:
@@ -121,9 +186,16 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     # What the application says
 
-    def handle_reply(self, message: dict[str, Any]) -> None:
+    async def reply(self, message: Message) -> None:
+        """The `send` of the application."""
+        if not self._is_closed:
+            self.handle_reply(message)
+
+    def handle_reply(self, message: Message) -> None:
         kind = message["type"]
-        if kind == "websocket.http.response.start":
+        if kind == "websocket.send" and message.get("text") and self.state == self.STATE_OPEN:
+            self.serverSend(message["text"])
+        elif kind == "websocket.http.response.start":
             self._refusal = message
         elif kind == "websocket.http.response.body":
             self._refused_body += message.get("body", b"")
@@ -140,8 +212,8 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             self.serverAccept()
         if self.state != self.STATE_OPEN:
             return
-        payload = content if binary else content.encode()
-        self._outbox.put(len(payload))
+        frame = self.factory.framed(content, binary)
+        self._outbox.put(len(frame))
         if self._reads_too_slowly():
             logger.info("cut off client=%s: it reads too slowly", self.client_addr)
             metrics.cut_off(CloseCode.TOO_SLOW)
@@ -150,7 +222,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             self.application_queue.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.TOO_SLOW)})
             self.muted = True
         else:
-            self.sendFrame(opcode=2 if binary else 1, payload=payload)
+            self.transport.write(frame)
 
     def _reads_too_slowly(self) -> bool:
         """Whether more waits for the client than may, or something while too much waits for all of them."""
@@ -184,20 +256,42 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         if not hasattr(self, "handshake_deferred"):
             super().processHandshake()
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if not self.muted:
-            self._inbox.put(len(payload))
-            if self._inbox.is_full and not self._is_paused:
-                self._pause()
-        super().onMessage(payload, isBinary)
+    def dataReceived(self, data: bytes) -> None:
+        # Most of what clients say is one short text frame, whole: acks and pings. It need not go through autobahn's
+        # state machine, which is made for all that there can be; whatever is not quite so does.
+        if (
+            len(data) > SHORT_HEAD
+            and data[0] == FINAL_TEXT
+            and MASKED <= data[1] == MASKED + len(data) - SHORT_HEAD < MASKED + LONG
+            and self.state == self.STATE_OPEN
+            and not self.data
+            and self.current_frame is None
+            and not self.inside_message
+        ):
+            payload = unmasked(data)
+            if payload.isascii():
+                if self.autoPingTimeoutCall is not None:  # it lives
+                    self._cancelAutoPingTimeoutCall()
+                self.onMessage(payload, False)
+                return
+        self._dataReceived(data)
 
-    def received(self, message: dict[str, Any]) -> None:
-        """The application has taken a message: there is room for another."""
-        if message["type"] == "websocket.receive":
-            self._inbox.take()
-            if self._is_paused and not self._inbox.is_full:
-                self._is_paused = False
-                self.transport.resumeProducing()
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self.muted:
+            return
+        self.last_ping = time.time()
+        if isBinary:
+            message: Message = {"type": "websocket.receive", "bytes": payload}
+        else:
+            message = {"type": "websocket.receive", "text": payload.decode()}
+        self.inbox.put_nowait(message, len(payload))
+        if self.inbox.is_full and not self._is_paused:
+            self._pause()
+
+    def _go_on(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self.transport.resumeProducing()
 
     def check_timeouts(self) -> None:
         if self._is_paused:
@@ -218,3 +312,34 @@ class WebSocketFactory(DaphneWebSocketFactory):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.setProtocolOptions(failByDrop=False)  # else what breaks the protocol is dropped without a close code
+        self._framed: tuple[Any, bytes] = None, b""
+
+    def setProtocolOptions(self, *arguments: Any, **options: Any) -> None:
+        """A class holds them for all sockets of this server. Autobahn copies them to each, and describes them for a log
+        that nobody keeps.
+        """
+        super().setProtocolOptions(*arguments, **options)
+        values = {name: getattr(self, name) for name in WebSocketProtocol.CONFIG_ATTRS}
+        held: dict[str, Any] = {
+            name: staticmethod(value) if callable(value) else value for name, value in values.items()
+        }
+        held["CONFIG_ATTRS"] = []
+        self.protocol = type("WebSocketProtocol", (WebSocketProtocol,), held)  # type: ignore[assignment]
+
+    def framed(self, content: Any, binary: bool) -> bytes:
+        """A message as one frame. All sockets of a fan-out are sent the same object, one after the other: it is framed
+        once.
+        """
+        known, frame = self._framed
+        if content is not known:
+            payload = content if binary else content.encode()
+            frame = self.prepareMessage(payload, isBinary=binary, doNotCompress=True).payloadHybi
+            self._framed = content, frame
+        return frame
+
+
+def unmasked(frame: bytes) -> bytes:
+    """The payload of a short frame (RFC 6455, section 5.3)."""
+    length = len(frame) - SHORT_HEAD
+    mask = (frame[2:SHORT_HEAD] * (length // 4 + 1))[:length]
+    return (int.from_bytes(frame[SHORT_HEAD:]) ^ int.from_bytes(mask)).to_bytes(length)
