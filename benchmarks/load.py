@@ -13,11 +13,10 @@ import msgspec
 
 from tests.servers import SECRET
 
+from .dialects import TYPE, Dialect, Ours
 from .wire import Http, WebSocket, Wrong
 
-TYPE = "chat_message"
 TEXT = "Shall we meet at the fountain at noon? I'll bring the maps."
-SUBSCRIBE = b'{"type":"subscribe","filters":[{"type":"%b"}]}' % TYPE.encode()
 CONNECTS_AT_ONCE = 32  # below the 50 that a listening socket of Twisted lets wait
 PATIENCE = 120.0  # seconds that anything may take longer than planned before the server counts as hung
 
@@ -46,6 +45,26 @@ decode_envelope = msgspec.json.Decoder(Envelope).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
 
 
+class Door:
+    """Where a server is reached, on one or several ports, and how it is spoken to.
+
+    Publishers take the ports in turn, and sockets each port as often in a row as there are ports. So every pair of a
+    publisher's process and a socket's is met equally often, even where users and publishers keep step.
+    """
+
+    def __init__(self, ports: Sequence[int], dialect: type[Dialect] = Ours) -> None:
+        self.dialect = dialect
+        self._ports = ports
+        self._sockets = itertools.count()
+
+    def publisher_port(self, number: int) -> int:
+        return self._ports[number % len(self._ports)]
+
+    def socket_port(self) -> int:
+        """Of the next socket."""
+        return self._ports[next(self._sockets) // len(self._ports) % len(self._ports)]
+
+
 class Alarm:
     """Ends a load when a socket finds something wrong: a callback of the event loop can't raise to who waits."""
 
@@ -68,23 +87,25 @@ class Alarm:
 class Client:
     """A socket that checks every envelope and acks it with two numbers: the publish's and its own."""
 
-    def __init__(self, port: int, user: str, number: int, alarm: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, port: int, user: str, number: int, alarm: Callable[[Exception], None], dialect: type[Dialect] = Ours
+    ) -> None:
         self.expected: set[int] = set()  # publishes under way that this socket has not been sent yet
         self._port, self._user, self._number = port, user, number
-        self._socket = WebSocket(handshake(port, user), self._on_text, alarm)
-        self._subscribed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._socket = WebSocket(handshake(port, user, dialect.target), self._on_text, alarm)
+        self._dialect = dialect(self._socket.send, self._check)
 
     async def open(self) -> None:
-        """Returns when the subscription is in effect, which the pong proves."""
+        """Returns when the subscription is in effect."""
         await self._socket.open(self._port)
-        self._socket.send(SUBSCRIBE)
-        self._socket.send(b"ping")
-        await self._subscribed
+        self._dialect.opened()
+        await self._dialect.subscribed
 
     def _on_text(self, text: bytes) -> None:
-        if text == b"pong" and not self._subscribed.done():  # envelopes may come before it
-            self._subscribed.set_result(None)
-            return
+        self._dialect.heard(text)
+
+    def _check(self, text: bytes) -> tuple[str, bytes]:
+        """The id of an envelope that has to come, and the JSON to ack it with. Raises Wrong for any other."""
         envelope = decode_envelope(text)
         n = envelope.payload.n
         if (envelope.type, envelope.userId, envelope.payload.text) != (
@@ -94,8 +115,7 @@ class Client:
         ) or n not in self.expected:
             raise Wrong(f"envelope for socket {self._number} of {self._user}: {text!r}")
         self.expected.remove(n)
-        ack = f'{{"type":"ack","envelopeId":"{envelope.envelopeId}","result":[{n},{self._number}]}}'
-        self._socket.send(ack.encode())
+        return envelope.envelopeId, b"[%d,%d]" % (n, self._number)
 
     @property
     def head(self) -> bytes:
@@ -115,8 +135,9 @@ class User:
     clients: Sequence[Client]
 
     @classmethod
-    def make(cls, port: int, name: str, sockets: int, alarm: Alarm) -> User:
-        return cls(name, [Client(port, name, number, alarm) for number in range(sockets)])
+    def make(cls, door: Door, name: str, sockets: int, alarm: Alarm) -> User:
+        numbers = range(sockets)
+        return cls(name, [Client(door.socket_port(), name, number, alarm, door.dialect) for number in numbers])
 
     def abort(self) -> None:
         for client in self.clients:
@@ -190,8 +211,8 @@ def publish_body(user: str, n: int) -> bytes:
     return f'{{"userId":"{user}","type":"{TYPE}","payload":{{"n":{n},"text":"{TEXT}"}}}}'.encode()
 
 
-async def open_publishers(port: int, count: int) -> list[Http]:
-    return [await open_publisher(port, number) for number in range(count)]
+async def open_publishers(door: Door, count: int) -> list[Http]:
+    return [await open_publisher(door.publisher_port(number), number) for number in range(count)]
 
 
 async def open_publisher(port: int, number: int) -> Http:
@@ -199,10 +220,10 @@ async def open_publisher(port: int, number: int) -> Http:
     return await Http.connect(port, head(port, f"publisher-{number}", *lines))
 
 
-def handshake(port: int, user: str) -> bytes:
+def handshake(port: int, user: str, target: str) -> bytes:
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     upgrade = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", key)
-    return head(port, user, "GET / HTTP/1.1", *upgrade) + b"\r\n"
+    return head(port, user, f"GET {target} HTTP/1.1", *upgrade) + b"\r\n"
 
 
 def head(port: int, user: str, *lines: str) -> bytes:

@@ -14,6 +14,10 @@ import psutil
 
 from tests.servers import APPLICATION, ROOT, Server, daphne, environment, realtime_server, uvicorn
 
+from .dialects import Dialect, Ours, SocketIO
+from .load import Door
+from .peers import node
+
 TEXTBOOK = "benchmarks.textbook.asgi:application"
 TEXTBOOK_ENV = {"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.settings"}
 # Neither side writes a line for what it serves.
@@ -36,12 +40,26 @@ class Contender:
     application: str = APPLICATION
     env: Mapping[str, str] = field(default_factory=lambda: OURS_ENV)
     home: Path = ROOT
+    dialect: type[Dialect] = Ours
+    why_missing: Callable[[], str | None] = lambda: None  # the reason for which it can't run here, if there is one
 
     def elsewhere(self, folder: Path) -> Contender:
         """The same in another checkout of the project."""
         return replace(self, name=f"{self.name}-elsewhere", title=f"{self.title}, {folder.name}", home=folder)
 
 
+SOCKETIO = Contender(
+    "socketio-redis",
+    "Socket.IO, Redis adapter",
+    redis=True,
+    launch=node.socketio,
+    arguments=(),
+    application="server.mjs",
+    env={},
+    home=node.FOLDER,
+    dialect=SocketIO,
+    why_missing=node.why_missing,
+)
 CONTENDERS = [
     Contender("local", "ours, local layer", redis=False),
     Contender("redis", "ours, Redis layer", redis=True),
@@ -56,6 +74,8 @@ CONTENDERS = [
         application=TEXTBOOK,
         env=TEXTBOOK_ENV,
     ),
+    replace(SOCKETIO, name="socketio", title="Socket.IO, in memory", redis=False),
+    SOCKETIO,
 ]
 TITLES = {contender.name: contender.title for contender in CONTENDERS}
 
@@ -102,7 +122,7 @@ class Running:
     """A server under test."""
 
     contender: Contender
-    port: int
+    door: Door
     meter: Meter
 
 
@@ -117,7 +137,7 @@ def started(
         if cores is not None:
             meter.pin(cores.server)
         try:
-            yield Running(contender, int(server.url.rpartition(":")[2]), meter)
+            yield Running(contender, Door([int(server.url.rpartition(":")[2])], contender.dialect), meter)
         except Exception:
             print(
                 f"The log of {contender.title} ends:", *server.log.splitlines()[-LOG_LINES:], sep="\n", file=sys.stderr

@@ -103,7 +103,7 @@ class Bench:
             for server in (crowded, empty):
                 await self._window(AT_ONCE, server, alarm)
             names = [f"idle-{contender.name}-{number}" for number in range(self.plan.idle_sockets)]
-            users = [User.make(crowded.port, name, 1, alarm) for name in names]
+            users = [User.make(crowded.door, name, 1, alarm) for name in names]
             self.progress(f"idle, connecting {len(users)} sockets: {contender.title}")
             held, cpu, start = crowded.meter.resident(), crowded.meter.cpu(), perf_counter()
             await open_clients(users, alarm)
@@ -129,9 +129,9 @@ class Bench:
     async def _load(self, work: Work, server: Running, alarm: Alarm) -> AsyncIterator[Load]:
         """Publishers, and sockets of new users. They are not closed after an error, which ends the process anyway."""
         name = f"user-{next(windows_begun)}"
-        users = [User.make(server.port, f"{name}-{number}", work.sockets, alarm) for number in range(work.users)]
+        users = [User.make(server.door, f"{name}-{number}", work.sockets, alarm) for number in range(work.users)]
         await open_clients(users, alarm)
-        load = Load(users, await open_publishers(server.port, work.publishers), alarm)
+        load = Load(users, await open_publishers(server.door, work.publishers), alarm)
         yield load
         for publisher in load.publishers:
             publisher.close()

@@ -1,0 +1,44 @@
+"""Socket.IO on Node: installed by npm when a run wants it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from tests.servers import ROOT, Server, running
+
+FOLDER = Path(__file__).parent / "socketio"
+LOCK = FOLDER / "package-lock.json"
+INSTALLED = FOLDER / "node_modules" / ".package-lock.json"  # what npm writes when it has installed all
+INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error")
+INSTALL_TIMEOUT = 300.0  # seconds
+
+
+@contextmanager
+def socketio(
+    env: Mapping[str, str], application: str = "server.mjs", *arguments: str, home: Path = FOLDER
+) -> Iterator[Server]:
+    command = ["node", *arguments, application]
+    with running(command, r"Listening on port (\d+)", {**env, "NODE_ENV": "production"}, home) as server:
+        yield server
+
+
+@cache
+def why_missing() -> str | None:
+    """Install what is not there, and say why that can't be done. None: all is there."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    if INSTALLED.exists() and INSTALLED.stat().st_mtime >= LOCK.stat().st_mtime:
+        return None
+    print(f"{' '.join(INSTALL)} in {FOLDER.relative_to(ROOT)}", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run(INSTALL, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        return f"npm ci took more than {INSTALL_TIMEOUT:.0f} s"
+    return f"npm ci failed: {' '.join(done.stderr.split())}" if done.returncode else None
