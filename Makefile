@@ -57,7 +57,7 @@ run: .venv/run.stamp .env
 	@printf '%s\n' "$$what_to_try"
 	@exec $(python) -m realtime.server -b $(HOST) -p $(PORT) hopeflow_site.asgi:application
 
-test: .venv/dev.stamp packages npm/node_modules/.stamp
+test: .venv/dev.stamp packages npm/node_modules/.stamp benchmarks/peers/socketio/node_modules/.stamp
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
@@ -90,11 +90,11 @@ pictures: .venv/dev.stamp packages
 	@touch $@
 
 # Without npm the tests that need it say so.
-npm/node_modules/.stamp: npm/package-lock.json | packages
+%/node_modules/.stamp: %/package-lock.json | packages
 	@if command -v npm > /dev/null; then \
-		npm ci --prefix npm --ignore-scripts --no-audit --no-fund --loglevel error && touch $@; \
+		npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel error && touch $@; \
 	else \
-		echo "npm is missing: install Node 20 or later, with npm, to test the browser client's package" >&2; \
+		echo "npm is missing: install Node 20 or later, with npm, to test what is in $*" >&2; \
 	fi
 
 .env:

@@ -1,7 +1,8 @@
-"""What a publish and a socket cost, measured on real servers and compared with a textbook build.
+"""What a publish and a socket cost, measured on real servers and compared with a textbook build and with peers.
 
-`textbook` is that build. `wire` speaks just enough HTTP and WebSocket to be cheap, `load` publishes with it and checks
-every answer, `servers` starts what is measured and reads its meters, `works` are the measurements, `figures` what they
-find, `results` and `tables` what becomes of it. `python -m benchmarks` runs them. `endurance` is a second command: what
-the service stands; `run` is what both begin with. docs/benchmarks.md tells how to read them.
+`textbook` is that build, `peers` are what others would take. `wire` speaks just enough HTTP and WebSocket to be cheap,
+`dialects` knows how each server is spoken to, `load` publishes and checks every answer, `servers` starts what is
+measured, on the `cores` that there are, and reads its meters, `works` are the measurements, `figures` what they find,
+`results` and `tables` what becomes of it. `python -m benchmarks` runs them. `endurance` is a second command: what the
+service stands; `run` is what both begin with. docs/benchmarks.md tells how to read them.
 """

@@ -45,6 +45,21 @@ decode_envelope = msgspec.json.Decoder(Envelope).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
 
 
+def nothing(text: bytes) -> Answer:
+    """The answer of a server that does not deliver: an empty one."""
+    if text:
+        raise Wrong(f"answer: {text!r} instead of nothing")
+    return Answer(0, [])
+
+
+class Publisher(Http):
+    """A connection of one who publishes. `read` is given the body of an answer."""
+
+    def __init__(self, head: bytes, read: Callable[[bytes], Answer] = decode_answer) -> None:
+        super().__init__(head)
+        self.read = read
+
+
 class Door:
     """Where a server is reached, on one or several ports, and how it is spoken to.
 
@@ -52,8 +67,13 @@ class Door:
     publisher's process and a socket's is met equally often, even where users and publishers keep step.
     """
 
-    def __init__(self, ports: Sequence[int], dialect: type[Dialect] = Ours) -> None:
-        self.dialect = dialect
+    def __init__(
+        self,
+        ports: Sequence[int],
+        dialect: type[Dialect] = Ours,
+        read: Callable[[bytes], Answer] = decode_answer,
+    ) -> None:
+        self.dialect, self.read = dialect, read
         self._ports = ports
         self._sockets = itertools.count()
 
@@ -149,7 +169,7 @@ class Load:
     """Publishers that publish to users in turn, each as soon as it has its answer to the publish before."""
 
     users: Sequence[User]
-    publishers: Sequence[Http]
+    publishers: Sequence[Publisher]
     alarm: Alarm
     latencies: list[float] = field(default_factory=list)
 
@@ -159,7 +179,7 @@ class Load:
         end = perf_counter() + seconds
         self.latencies.clear()
 
-        async def publish_until_the_end(publisher: Http) -> None:
+        async def publish_until_the_end(publisher: Publisher) -> None:
             while perf_counter() < end:
                 self.latencies.append(await publish(publisher, next(users)))
 
@@ -171,7 +191,7 @@ class Load:
             watch.cancel()
 
 
-async def publish(publisher: Http, user: User) -> float:
+async def publish(publisher: Publisher, user: User) -> float:
     """Publish to a user and check the answer. Returns how many seconds it took to come."""
     n = next(numbers)
     for client in user.clients:
@@ -179,7 +199,7 @@ async def publish(publisher: Http, user: User) -> float:
     start = perf_counter()
     text = await publisher.request(publish_body(user.name, n))
     seconds = perf_counter() - start
-    answer = decode_answer(text)
+    answer = publisher.read(text)
     acks = [(n, number) for number in range(len(user.clients))]
     if answer.clientCount != len(acks) or sorted(answer.results) != acks:
         raise Wrong(f"answer to publish {n} to {len(acks)} sockets: {text!r}")
@@ -211,13 +231,15 @@ def publish_body(user: str, n: int) -> bytes:
     return f'{{"userId":"{user}","type":"{TYPE}","payload":{{"n":{n},"text":"{TEXT}"}}}}'.encode()
 
 
-async def open_publishers(door: Door, count: int) -> list[Http]:
-    return [await open_publisher(door.publisher_port(number), number) for number in range(count)]
+async def open_publishers(door: Door, count: int) -> list[Publisher]:
+    return [await open_publisher(door.publisher_port(number), number, door.read) for number in range(count)]
 
 
-async def open_publisher(port: int, number: int) -> Http:
+async def open_publisher(port: int, number: int, read: Callable[[bytes], Answer] = decode_answer) -> Publisher:
     lines = ("POST /publish HTTP/1.1", "Content-Type: application/json")
-    return await Http.connect(port, head(port, f"publisher-{number}", *lines))
+    publisher = Publisher(head(port, f"publisher-{number}", *lines), read)
+    await publisher.open(port)
+    return publisher
 
 
 def handshake(port: int, user: str, target: str) -> bytes:

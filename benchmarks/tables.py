@@ -28,6 +28,8 @@ def tables(results: Results) -> Iterator[str]:
         yield f"### {title}\n\n{table(IDLE_HEADER, rows)}\n"
     if rows := [target_row(target) for target in results.targets()]:
         yield f"### Targets\n\n{table(TARGET_HEADER, rows)}\n"
+    for name, reason in results.missing.items():
+        yield f"Missing: {TITLES[name]}: {reason}\n"
     for warning in results.warnings():
         yield f"Mind: {warning}.\n"
 

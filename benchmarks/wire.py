@@ -39,10 +39,8 @@ class Http(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self.kept = True  # until the server says, or shows, that no other request may follow
 
-    @classmethod
-    async def connect(cls, port: int, head: bytes) -> Http:
-        _, http = await asyncio.get_running_loop().create_connection(lambda: cls(head), "127.0.0.1", port)
-        return http
+    async def open(self, port: int) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", port)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

@@ -9,9 +9,10 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter, process_time
 
+from .cores import Cores
 from .figures import Idle, Window
 from .load import Alarm, Load, User, close_clients, open_clients, open_publishers
-from .servers import Contender, Cores, Meter, Running, started
+from .servers import Contender, Meter, Running, started
 
 RESERVE = 1000  # open files of a process, beyond its idle sockets
 SETTLED = 1.0  # seconds after which a server has let go of what it needed only to connect its sockets
@@ -121,9 +122,10 @@ class Bench:
         return Idle(len(users), seconds, cpu, held, list(with_all), list(with_none))
 
     async def _window(self, work: Work, server: Running, alarm: Alarm) -> Window:
-        async with self._load(work, server, alarm) as load:
-            await load.run(self.plan.warm_up)
-            return await self._measure(load, server)
+        with server.turn():
+            async with self._load(work, server, alarm) as load:
+                await load.run(self.plan.warm_up)
+                return await self._measure(load, server)
 
     @asynccontextmanager
     async def _load(self, work: Work, server: Running, alarm: Alarm) -> AsyncIterator[Load]:

@@ -181,6 +181,19 @@ def uvicorn(
         yield server
 
 
+@contextmanager
+def granian(
+    env: Mapping[str, str], application: str = APPLICATION, *arguments: str, home: Path = ROOT
+) -> Iterator[Server]:
+    """One worker, which is a process of its own. The interface without lifespan, which Channels has none of."""
+    options = ("--interface", "asginl", "--ws", "--loop", "uvloop", "--workers", "1", *arguments)
+    where = ("--host", "127.0.0.1", "--port", str(free_port()))  # it does not say which port it took for 0
+    command = [sys.executable, "-m", "granian", *where, *options, application]
+    pattern = r"(?s)Listening at: http://127\.0\.0\.1:(\d+).*Started worker-1"
+    with running(command, pattern, env, home) as server:
+        yield server
+
+
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 

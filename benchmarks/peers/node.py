@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from tests.servers import ROOT, Server, running
 
 FOLDER = Path(__file__).parent / "socketio"
+SERVER = "server.mjs"
 LOCK = FOLDER / "package-lock.json"
 INSTALLED = FOLDER / "node_modules" / ".package-lock.json"  # what npm writes when it has installed all
 INSTALL = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error")
@@ -21,7 +23,7 @@ INSTALL_TIMEOUT = 300.0  # seconds
 
 @contextmanager
 def socketio(
-    env: Mapping[str, str], application: str = "server.mjs", *arguments: str, home: Path = FOLDER
+    env: Mapping[str, str], application: str = SERVER, *arguments: str, home: Path = FOLDER
 ) -> Iterator[Server]:
     command = ["node", *arguments, application]
     with running(command, r"Listening on port (\d+)", {**env, "NODE_ENV": "production"}, home) as server:
@@ -42,3 +44,12 @@ def why_missing() -> str | None:
     except subprocess.TimeoutExpired:
         return f"npm ci took more than {INSTALL_TIMEOUT:.0f} s"
     return f"npm ci failed: {' '.join(done.stderr.split())}" if done.returncode else None
+
+
+def versions() -> dict[str, str]:
+    """Of Node, where there is one, and of the packages that the peer asks for."""
+    packages: dict[str, str] = json.loads((FOLDER / "package.json").read_text())["dependencies"]
+    if program := shutil.which("node"):
+        found = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+        packages["node"] = found.stdout.strip().removeprefix("v")
+    return packages
