@@ -1,8 +1,4 @@
-"""Users whose sockets connect again when they are lost, and publishers who do not wait for one another.
-
-The loop is open: publishes are sent at a given pace, whatever becomes of those before, as the requests of a product
-come. So a stall is met by all publishes that fall into it, and none is left out because its publisher still waits.
-"""
+"""Users whose sockets connect again when they are lost, and publishes to them in an open loop."""
 
 from __future__ import annotations
 
@@ -16,8 +12,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from benchmarks.load import CONNECTS_AT_ONCE, PATIENCE, Client, numbers, open_publisher, publish_body
-from benchmarks.wire import Closed, Http
+from benchmarks.load import CONNECTS_AT_ONCE, PATIENCE, Client, Door, numbers, publish_body
+from benchmarks.openloop import Connections, paced
+from benchmarks.wire import Closed
 
 from .cluster import SERVED_BY
 from .verdicts import HANGS, Publish, Stay
@@ -116,12 +113,10 @@ def served_by(head: bytes) -> str:
 
 
 class Publishers:
-    """Connections that are kept, as many as there are publishes under way at once."""
+    """Who publish, whatever comes of it."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
-        self._numbers = itertools.count()
-        self._free: list[Http] = []
+        self._connections = Connections(Door([port]))
 
     async def publish(self, person: Person) -> Publish:
         """Returns when it is answered, refused or lost, and when it hangs."""
@@ -129,26 +124,12 @@ class Publishers:
         start = perf_counter()
         status, text = None, b""
         with suppress(Closed, OSError):  # TimeoutError is an OSError
-            async with asyncio.timeout(HANGS), self._connection() as http:
+            async with asyncio.timeout(HANGS), self._connections.one() as http:
                 status, text = await http.ask(publish_body(person.name, n))
         return Publish(n, start, perf_counter(), status, text)
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Http]:
-        while self._free and not self._free[-1].kept:
-            self._free.pop()
-        http = self._free.pop() if self._free else await open_publisher(self._port, next(self._numbers))
-        try:
-            yield http
-        except BaseException:
-            http.close()
-            raise
-        if http.kept:
-            self._free.append(http)
-
     def close(self) -> None:
-        for http in self._free:
-            http.close()
+        self._connections.close()
 
 
 class Crowd:
@@ -162,11 +143,8 @@ class Crowd:
 
     async def publish(self, rate: float, done: Callable[[], bool], note: Callable[[Person, Publish], None]) -> None:
         """Publish at this pace until it is done, and note each publish when it is over. Returns when all are."""
-        start = perf_counter()
         async with asyncio.TaskGroup() as tasks:
-            for number in itertools.count():
-                due = start + number / rate
-                await asyncio.sleep(max(0.0, due - perf_counter()))
+            async for due in paced(rate):
                 if done():
                     return
                 self.late.append(perf_counter() - due)
