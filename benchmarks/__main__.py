@@ -1,54 +1,69 @@
-"""`python -m benchmarks`: start the servers, measure them in turns, print tables."""
+"""`python -m benchmarks`: start the servers, measure them in turns, print tables, draw charts."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
-from .run import IDLE, Progress, measure, readable_errors
+from .charts import draw
+from .plan import FULL, QUICK, Plan
+from .progress import Progress
+from .results import Results
+from .run import measure, readable_errors
 from .servers import CONTENDERS, add_elsewhere, allow_open_files
 from .tables import tables
-from .works import FULL, QUICK, WORKS
+from .works import MEASUREMENTS
 
 
-def arguments() -> argparse.Namespace:
-    works, servers = [work.name for work in WORKS] + [IDLE], [contender.name for contender in CONTENDERS]
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    works, servers = [measurement.name for measurement in MEASUREMENTS], [contender.name for contender in CONTENDERS]
+    options = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure what publishes and sockets cost on this machine, beside a textbook Channels build.",
+        description="Measure what publishes and sockets cost on this machine, beside Socket.IO and other peers. "
+        "It takes about 35 minutes.",
         epilog=f"NAME is a measurement ({', '.join(works)}) or a server ({', '.join(servers)}). "
-        "Without one of a kind, all of that kind are taken.",
+        "Without one of a kind, all of that kind are taken: the servers that the measurement is worth its time for.",
     )
-    parser.add_argument("--quick", action="store_true", help="90 seconds: does everything, too briefly to judge by")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {FULL.rounds}, quick: {QUICK.rounds}")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=works + servers, help="see below")
-    parser.add_argument(
+    options.add_argument("--quick", action="store_true", help="5 minutes: does everything, too briefly to judge by")
+    options.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=works + servers, help="see below")
+    options.add_argument(
+        "--plan", nargs="+", default=[], metavar="FIGURE=N", help=f"change how much is measured; as it is: {FULL}"
+    )
+    options.add_argument(
         "--against", type=Path, metavar="FOLDER", help="measure another checkout of the project too, on plain daphne"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all windows, ratios and targets to this file")
-    given = parser.parse_args()
-    if given.rounds is not None and given.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    return given
+    options.add_argument("--json", type=Path, metavar="FILE", help="write all windows, ratios and targets to this file")
+    options.add_argument("--charts", type=Path, metavar="FOLDER", help="draw charts, as SVG, into this folder")
+    options.add_argument(
+        "--from", type=Path, metavar="FILE", dest="kept", help="measure nothing: take what --json has written"
+    )
+    return options
 
 
 def main() -> None:
-    given = arguments()
-    plan = QUICK if given.quick else FULL
-    if given.rounds is not None:
-        plan = replace(plan, rounds=given.rounds)
+    options = parser()
+    given = options.parse_args()
+    try:
+        plan = (QUICK if given.quick else FULL).changed(given.plan)
+        results = Results.read(given.kept) if given.kept is not None else measured(plan, given)
+    except ValueError as error:
+        options.error(str(error))
+    print("", *tables(results), sep="\n")
+    if results.plan != FULL:
+        print("Not the whole plan: enough to see that all works, too little to judge by.")
+    if given.json is not None:
+        given.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
+    if given.charts is not None:
+        draw(results, given.charts)
+
+
+def measured(plan: Plan, given: argparse.Namespace) -> Results:
     if given.against is not None:
         add_elsewhere(given.against.resolve())
     allow_open_files(plan.open_files)
     with readable_errors():
-        results = measure(plan, given.only, Progress())
-    print("", *tables(results), sep="\n")
-    if given.quick:
-        print("A quick run: enough to see that all works, too little to judge by.")
-    if given.json is not None:
-        given.json.write_text(json.dumps(results.as_json(), indent=2) + "\n")
+        return measure(plan, given.only, Progress())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -20,7 +21,13 @@ TEXT = "Shall we meet at the fountain at noon? I'll bring the maps."
 CONNECTS_AT_ONCE = 32  # below the 50 that a listening socket of Twisted lets wait
 PATIENCE = 120.0  # seconds that anything may take longer than planned before the server counts as hung
 
+Text = Callable[[int], str]  # of the payload of the publish with this number
+
 numbers = itertools.count(1)  # of publishes; one that shows up where it does not belong is recognised
+
+
+def plain(n: int) -> str:
+    return TEXT
 
 
 class Payload(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,10 +115,16 @@ class Client:
     """A socket that checks every envelope and acks it with two numbers: the publish's and its own."""
 
     def __init__(
-        self, port: int, user: str, number: int, alarm: Callable[[Exception], None], dialect: type[Dialect] = Ours
+        self,
+        port: int,
+        user: str,
+        number: int,
+        alarm: Callable[[Exception], None],
+        dialect: type[Dialect] = Ours,
+        text: Text = plain,
     ) -> None:
         self.expected: set[int] = set()  # publishes under way that this socket has not been sent yet
-        self._port, self._user, self._number = port, user, number
+        self._port, self._user, self._number, self._text = port, user, number, text
         self._socket = WebSocket(handshake(port, user, dialect.target), self._on_text, alarm)
         self._dialect = dialect(self._socket.send, self._check)
 
@@ -128,11 +141,8 @@ class Client:
         """The id of an envelope that has to come, and the JSON to ack it with. Raises Wrong for any other."""
         envelope = decode_envelope(text)
         n = envelope.payload.n
-        if (envelope.type, envelope.userId, envelope.payload.text) != (
-            TYPE,
-            self._user,
-            TEXT,
-        ) or n not in self.expected:
+        said = (envelope.type, envelope.userId, envelope.payload.text)
+        if n not in self.expected or said != (TYPE, self._user, self._text(n)):
             raise Wrong(f"envelope for socket {self._number} of {self._user}: {text!r}")
         self.expected.remove(n)
         return envelope.envelopeId, b"[%d,%d]" % (n, self._number)
@@ -155,9 +165,9 @@ class User:
     clients: Sequence[Client]
 
     @classmethod
-    def make(cls, door: Door, name: str, sockets: int, alarm: Alarm) -> User:
+    def make(cls, door: Door, name: str, sockets: int, alarm: Alarm, text: Text = plain) -> User:
         numbers = range(sockets)
-        return cls(name, [Client(door.socket_port(), name, number, alarm, door.dialect) for number in numbers])
+        return cls(name, [Client(door.socket_port(), name, number, alarm, door.dialect, text) for number in numbers])
 
     def abort(self) -> None:
         for client in self.clients:
@@ -171,6 +181,7 @@ class Load:
     users: Sequence[User]
     publishers: Sequence[Publisher]
     alarm: Alarm
+    text: Text = plain
     latencies: list[float] = field(default_factory=list)
 
     async def run(self, seconds: float) -> None:
@@ -181,45 +192,53 @@ class Load:
 
         async def publish_until_the_end(publisher: Publisher) -> None:
             while perf_counter() < end:
-                self.latencies.append(await publish(publisher, next(users)))
+                self.latencies.append(await publish(publisher, next(users), self.text))
 
-        async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as group:
-            watch = group.create_task(self.alarm.watch())
-            async with asyncio.TaskGroup() as publishing:
-                for publisher in self.publishers:
-                    publishing.create_task(publish_until_the_end(publisher))
-            watch.cancel()
+        async with watched(self.alarm, seconds) as tasks:
+            for publisher in self.publishers:
+                tasks.create_task(publish_until_the_end(publisher))
 
 
-async def publish(publisher: Publisher, user: User) -> float:
+@asynccontextmanager
+async def watched(alarm: Alarm, seconds: float = 0.0) -> AsyncIterator[asyncio.TaskGroup]:
+    """Tasks that should take so long. Ends when they have, or raises the first error that one or a socket finds."""
+    async with asyncio.timeout(seconds + PATIENCE), asyncio.TaskGroup() as group:
+        watch = group.create_task(alarm.watch())
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+        watch.cancel()
+
+
+async def publish(publisher: Publisher, user: User, text: Text = plain) -> float:
     """Publish to a user and check the answer. Returns how many seconds it took to come."""
     n = next(numbers)
     for client in user.clients:
         client.expected.add(n)
     start = perf_counter()
-    text = await publisher.request(publish_body(user.name, n))
+    told = await publisher.request(publish_body(user.name, n, text(n)))
     seconds = perf_counter() - start
-    answer = publisher.read(text)
+    answer = publisher.read(told)
     acks = [(n, number) for number in range(len(user.clients))]
     if answer.clientCount != len(acks) or sorted(answer.results) != acks:
-        raise Wrong(f"answer to publish {n} to {len(acks)} sockets: {text!r}")
+        raise Wrong(f"answer to publish {n} to {len(acks)} sockets: {told!r}")
     return seconds
 
 
-async def open_clients(users: Iterable[User], alarm: Alarm) -> None:
-    """Connect all sockets of all users, some at a time."""
+async def open_clients(users: Iterable[User], alarm: Alarm) -> list[float]:
+    """Connect all sockets of all users, some at a time. Returns how many seconds each took."""
     waiting = iter([client for user in users for client in user.clients])
+    took = []
 
     async def open_some() -> None:
         for client in waiting:
+            start = perf_counter()
             await client.open()
+            took.append(perf_counter() - start)
 
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-        watch = group.create_task(alarm.watch())
-        async with asyncio.TaskGroup() as opening:
-            for _ in range(CONNECTS_AT_ONCE):
-                opening.create_task(open_some())
-        watch.cancel()
+    async with watched(alarm) as tasks:
+        for _ in range(CONNECTS_AT_ONCE):
+            tasks.create_task(open_some())
+    return took
 
 
 async def close_clients(users: Iterable[User]) -> None:
@@ -227,8 +246,8 @@ async def close_clients(users: Iterable[User]) -> None:
         await asyncio.gather(*(client.close() for user in users for client in user.clients))
 
 
-def publish_body(user: str, n: int) -> bytes:
-    return f'{{"userId":"{user}","type":"{TYPE}","payload":{{"n":{n},"text":"{TEXT}"}}}}'.encode()
+def publish_body(user: str, n: int, text: str = TEXT) -> bytes:
+    return f'{{"userId":"{user}","type":"{TYPE}","payload":{{"n":{n},"text":"{text}"}}}}'.encode()
 
 
 async def open_publishers(door: Door, count: int) -> list[Publisher]:

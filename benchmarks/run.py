@@ -1,36 +1,31 @@
-"""What the commands have in common: a Valkey and pinned cores for a run, its progress, its errors."""
+"""What the commands have in common: a Valkey and pinned cores for a run, what is measured in it, its errors."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from time import monotonic
+from functools import partial
 
 import uvloop
 from redis import Redis
 
 from tests.servers import valkey
 
+from .bench import Bench
 from .cores import Cores
+from .figures import Window
+from .idle import idle
+from .mixed import mixed
+from .plan import Plan
+from .progress import Progress
 from .results import Results
 from .servers import CONTENDERS, Contender, Meter
-from .works import WORKS, Bench, Plan
+from .storm import storm
+from .works import IDLE, MEASUREMENTS, MIXED, STORM, Measurement, Work, expected
 
-IDLE = "idle"
 SHOWN = 500  # characters of an error; some quote an answer with hundreds of acks
-
-
-class Progress:
-    """Says on stderr what is being done, and since when."""
-
-    def __init__(self) -> None:
-        self._start = monotonic()
-
-    def __call__(self, text: str) -> None:
-        print(f"[{monotonic() - self._start:4.0f} s] {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -48,30 +43,38 @@ def readable_errors() -> Iterator[None]:
         raise SystemExit("\n".join(errors)) from None
 
 
-def measure(plan: Plan, names: Sequence[str], progress: Callable[[str], None]) -> Results:
+def measure(plan: Plan, names: Sequence[str], progress: Progress) -> Results:
     cores = Cores.choose()
     with valkey() as redis:
         meter = Meter(Redis.from_url(redis.connection_url).info("server")["process_id"])
         if cores is not None:
             Meter(os.getpid()).pin(cores.generator)
             meter.pin(cores.redis)
-        return uvloop.run(run(Bench(plan, redis.connection_url, meter, cores, progress), set(names)))
+        return uvloop.run(run(Bench(plan, redis.connection_url, meter, cores, progress), names))
 
 
-async def run(bench: Bench, names: set[str]) -> Results:
+async def run(bench: Bench, names: Sequence[str]) -> Results:
     """Measure what is named, and all of a kind where none of that kind is named."""
-    named = [contender for contender in CONTENDERS if contender.name.removesuffix("-elsewhere") in names]
-    all_works = names.isdisjoint({IDLE, *(work.name for work in WORKS)})
-    results = Results(bench.plan)
-    contenders = list(present(named or CONTENDERS, results.missing))
-    for work in WORKS:
-        taking_part = [contender for contender in contenders if contender.takes_part(work.name)]
-        if taking_part and (all_works or work.name in names):
-            results.works[work.name] = await bench.work(work, taking_part)
-    if all_works or IDLE in names:
-        for contender in (contender for contender in contenders if contender.takes_part(IDLE)):
-            results.idle[contender.name] = await bench.idle(contender)
+    results = Results(bench.plan, names)
+    chosen = list(choose(set(names), results.missing))
+    bench.progress.expect(sum(len(by) * seconds_of(measurement, bench.plan) for measurement, by in chosen))
+    for measurement, contenders in chosen:
+        if measurement is IDLE:
+            for contender in contenders:
+                results.idle[contender.name] = await idle(bench, contender)
+        else:
+            results.works[measurement.name] = await windows(measurement, contenders, bench)
     return results
+
+
+def choose(names: set[str], missing: dict[str, str]) -> Iterator[tuple[Measurement, Sequence[Contender]]]:
+    """The measurements, and who takes part in each."""
+    named = [contender for contender in CONTENDERS if contender.name.removesuffix("-elsewhere") in names]
+    contenders = list(present(named or CONTENDERS, missing))
+    wanted = [measurement for measurement in MEASUREMENTS if measurement.name in names] or MEASUREMENTS
+    for measurement in wanted:
+        if taking_part := [each for each in contenders if measurement.suits(each, named=bool(named))]:
+            yield measurement, taking_part
 
 
 def present(contenders: Iterable[Contender], missing: dict[str, str]) -> Iterator[Contender]:
@@ -81,6 +84,19 @@ def present(contenders: Iterable[Contender], missing: dict[str, str]) -> Iterato
             missing[contender.name] = reason
         else:
             yield contender
+
+
+async def windows(measurement: Measurement, contenders: Sequence[Contender], bench: Bench) -> dict[str, list[Window]]:
+    if isinstance(measurement, Work):
+        return await bench.in_turns(measurement, contenders, partial(bench.window, measurement))
+    if measurement is STORM:
+        return await bench.in_turns(measurement, contenders, partial(storm, bench))
+    return {contender.name: [await mixed(bench, contender)] for contender in contenders}
+
+
+def seconds_of(measurement: Measurement, plan: Plan) -> float:
+    """That it should take for one server, about."""
+    return expected(measurement, plan) * (1 if measurement in (IDLE, MIXED) else plan.rounds + 1)
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -4,45 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .figures import Spread
-from .results import IDLE_FIGURES, WINDOW_FIGURES, Results, Target
-from .servers import TITLES
-from .works import WORKS
+from .figures import Spread, p999_of_all
+from .results import Results
+from .targets import Target, targets
+from .works import IDLE, IN_WINDOWS, MIXED, Measurement
 
-WINDOW_HEADER = ("server", "CPU ms/publish", "÷ textbook", "Redis CPU ms", "publishes/s", "p50 ms", "p99 ms")
-IDLE_HEADER = ("server", "KB/socket", "connects/s", "CPU ms/connect", "slow-down, CPU", "slow-down, rate")
-TARGET_HEADER = ("target", "measured", "at most", "holds")
+FIGURES = ("cpu_ms", "redis_cpu_ms", "rate", "p50_ms", "p99_ms")
+HEADER = ("server", "CPU ms/{unit}", "÷ Socket.IO with Redis", "Redis CPU ms", "{units}/s", "p50 ms", "p99 ms")
+IDLE_FIGURES = ("kb_per_socket", "rate_with_none", "rate_share", "cpu_slowdown")
+IDLE_HEADER = ("server", "KB/socket", "publishes/s with none", "rate ÷ with none", "CPU ÷ with none")
+TARGET_HEADER = ("target", "measured", "bound", "holds")
+HOLDS = {True: "yes", False: "NO", None: ""}
 
 
 def tables(results: Results) -> Iterator[str]:
-    for work in WORKS:
-        if servers := results.works.get(work.name):
-            rows = [window_row(results, work.name, name) for name in servers]
-            yield f"### {work.title}\n\n{table(WINDOW_HEADER, rows)}\n"
+    for measurement in IN_WINDOWS:
+        if servers := results.works.get(measurement.name):
+            rows = [window_row(results, measurement, name) for name in servers]
+            yield f"### {title(measurement, results)}\n\n{table(window_header(measurement), rows)}\n"
     if results.idle:
         rows = [
-            [TITLES[name], *(number(getattr(idle, figure)) for figure in IDLE_FIGURES)]
+            [results.titles[name], *(number(getattr(idle, figure)) for figure in IDLE_FIGURES)]
             for name, idle in results.idle.items()
         ]
-        title = f"{results.plan.idle_sockets:,} idle sockets, each of a user of its own, with one filter"
-        yield f"### {title}\n\n{table(IDLE_HEADER, rows)}\n"
-    if rows := [target_row(target) for target in results.targets()]:
+        yield f"### {title(IDLE, results)}\n\n{table(IDLE_HEADER, rows)}\n"
+    if rows := [target_row(target) for target in targets(results)]:
         yield f"### Targets\n\n{table(TARGET_HEADER, rows)}\n"
     for name, reason in results.missing.items():
-        yield f"Missing: {TITLES[name]}: {reason}\n"
+        yield f"Missing: {results.titles[name]}: {reason}\n"
     for warning in results.warnings():
         yield f"Mind: {warning}.\n"
 
 
-def window_row(results: Results, work: str, server: str) -> list[str]:
-    windows = results.works[work][server]
-    cpu, *others = (spread(Spread.of(getattr(window, name) for window in windows)) for name in WINDOW_FIGURES)
-    share = results.cpu_share(work, server)
-    return [TITLES[server], cpu, spread(share) if share else "", *others]
+def title(measurement: Measurement, results: Results) -> str:
+    return measurement.title.format(plan=results.plan)
+
+
+def window_header(measurement: Measurement) -> list[str]:
+    late = ["generator late ms"] if measurement is MIXED else []
+    units = {"unit": measurement.unit, "units": measurement.units}
+    return [*(cell.format(**units) for cell in HEADER), "p99.9 ms", "most MB", *late]
+
+
+def window_row(results: Results, measurement: Measurement, server: str) -> list[str]:
+    windows = results.works[measurement.name][server]
+    cpu, *others = (spread(Spread.of(getattr(window, name) for window in windows)) for name in FIGURES)
+    share = results.ratio(measurement.name, "cpu_ms", server)
+    once = [p999_of_all(windows), max(window.resident_mb for window in windows)]
+    if measurement is MIXED:
+        once.append(max(window.late_ms for window in windows))
+    return [results.titles[server], cpu, spread(share) if share else "", *others, *map(number, once)]
 
 
 def target_row(target: Target) -> list[str]:
-    return [target.what, spread(target.measured), number(target.at_most), "yes" if target.holds else "NO"]
+    measured = spread(target.measured) if target.measured else "not measured"
+    bound = f"{'at least' if target.at_least else 'at most'} {number(target.bound)}"
+    return [target.what, measured, bound, HOLDS[target.holds]]
 
 
 def spread(values: Spread) -> str:

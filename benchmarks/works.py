@@ -1,159 +1,132 @@
-"""The measurements: what is done to each server, for how long, and which meters are read meanwhile."""
+"""The measurements: what is done to a server, and to which servers."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter, process_time
 
-from .cores import Cores
-from .figures import Idle, Window
-from .load import Alarm, Load, User, close_clients, open_clients, open_publishers
-from .servers import Contender, Meter, Running, started
+from .load import TEXT
+from .plan import Plan
+from .servers import Contender
 
-RESERVE = 1000  # open files of a process, beyond its idle sockets
-SETTLED = 1.0  # seconds after which a server has let go of what it needed only to connect its sockets
+# Where all would take too long: one of each kind, those that differ in what is asked there.
+ONE_OF_EACH = ("local", "redis", "redis-uvicorn", "redis-granian", "socketio", "socketio-redis", "python-socketio")
 
-# Each window has users of its own: sockets of an earlier one may still be leaving their groups.
-windows_begun = itertools.count(1)
+CONNECTS = 600.0  # a second, sooner too few than too many: for the time that a run takes
+WARM_UP = 0.1  # of the time of the mixed traffic, besides
+AROUND = 0.5  # seconds around a window: connecting, closing, and a share of starting the server
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much of everything."""
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    name: str
+    title: str  # with figures of `plan` in braces
+    unit: str = "publish"
+    among: Sequence[str] = ()  # the contenders that it is worth its time for; none: all
 
-    rounds: int
-    seconds: float  # of each window
-    warm_up: float  # seconds of the same load just before each window
-    idle_sockets: int
-
-    @property
-    def open_files(self) -> int:
-        return self.idle_sockets + RESERVE
+    def suits(self, contender: Contender, named: bool) -> bool:
+        """Whether this contender takes part. One that is `named` does wherever it can."""
+        worth = named or not self.among or contender.name.removesuffix("-elsewhere") in self.among
+        return worth and contender.takes_part(self.name)
 
     @property
-    def slices(self) -> int:
-        """Windows on each server while sockets are idle: enough to meet every phase of a server's pings (20 s)."""
-        return 2 * self.rounds
+    def units(self) -> str:
+        return "publishes" if self.unit == "publish" else f"{self.unit}s"
 
 
-FULL = Plan(rounds=5, seconds=1.2, warm_up=0.3, idle_sockets=5000)
-QUICK = Plan(rounds=2, seconds=0.3, warm_up=0.1, idle_sockets=1000)
-
-
-@dataclass(frozen=True)
-class Work:
+@dataclass(frozen=True, kw_only=True)
+class Work(Measurement):
     """Publishes to each of `users` in turn, by `publishers` at once; each user has `sockets`, and all of them ack."""
 
-    name: str
-    title: str
     users: int
     sockets: int
     publishers: int
+    text: str = TEXT  # of the payload
     textbook: Mapping[str, str] = field(default_factory=dict)  # how long the textbook waits: what suits it best here
 
 
-ONE_BY_ONE = Work("acked-1", "Acked publish to 1 socket each of 20 users, 1 publisher", 20, 1, 1)
-AT_ONCE = Work("acked-16", "Acked publish to 1 socket each of 20 users, 16 publishers", 20, 1, 16)
-CROWD = Work(
-    "user-200", "Acked publish to a user with 200 sockets, 1 publisher", 1, 200, 1, {"TEXTBOOK_SETTLE_TIME": "0.2"}
+def acked(publishers: int, among: Sequence[str] = ()) -> Work:
+    many = f"{publishers} publishers" if publishers > 1 else "1 publisher"
+    title = f"Acked publish to 1 socket each of 20 users, {many}"
+    return Work(name=f"acked-{publishers}", title=title, users=20, sockets=1, publishers=publishers, among=among)
+
+
+def crowd(sockets: int, among: Sequence[str] = (), waits: str = "0.05") -> Work:
+    return Work(
+        name=f"user-{sockets}",
+        title=f"Acked publish to a user with {sockets} sockets, 1 publisher",
+        users=1,
+        sockets=sockets,
+        publishers=1,
+        among=among,
+        textbook={"TEXTBOOK_SETTLE_TIME": waits},
+    )
+
+
+def payload(kilobytes: int) -> Work:
+    return Work(
+        name=f"payload-{kilobytes}k",
+        title=f"Acked publish of {kilobytes} KB to 1 socket each of 20 users, 16 publishers",
+        users=20,
+        sockets=1,
+        publishers=16,
+        text=text_of_size(1024 * kilobytes),
+        among=ONE_OF_EACH,
+    )
+
+
+def text_of_size(size: int) -> str:
+    return (TEXT * (size // len(TEXT) + 1))[:size]
+
+
+AT_ONCE = acked(16)
+ACKED = (acked(1), AT_ONCE, acked(64, ONE_OF_EACH))
+CROWD = crowd(200, waits="0.2")
+NOBODY = Work(
+    name="nobody",
+    title="Publish to nobody, 16 publishers",
+    users=20,
+    sockets=0,
+    publishers=16,
+    textbook={"TEXTBOOK_REPORT_TIMEOUT": "0.1"},
 )
-NOBODY = Work("nobody", "Publish to nobody, 16 publishers", 20, 0, 16, {"TEXTBOOK_REPORT_TIMEOUT": "0.1"})
-ACKED = (ONE_BY_ONE, AT_ONCE)
-WORKS = (*ACKED, CROWD, NOBODY)
+WORKERS = Work(
+    name="workers",
+    title="Two workers: acked publish to 1 socket each of 200 users, 64 publishers",
+    users=200,
+    sockets=1,
+    publishers=64,
+    among=("redis-half", "redis-2", "socketio-redis-2"),
+)
+WORKS = (*ACKED, crowd(10, ONE_OF_EACH), CROWD, NOBODY, payload(1), payload(64), WORKERS)
+
+STORM = Measurement(
+    name="storm",
+    title="Connect storm: {plan.storm_sockets:,} sockets connect as fast as they are let in, 32 at once",
+    unit="connect",
+    among=(*ONE_OF_EACH, "redis-daphne", "textbook"),
+)
+IDLE = Measurement(
+    name="idle",
+    title="{plan.idle_sockets:,} idle sockets, each of a user of its own, with one filter",
+    among=(*ONE_OF_EACH, "textbook"),
+)
+MIXED = Measurement(
+    name="mixed",
+    title="Mixed traffic: {plan.users:,} users with 2 sockets each, {plan.rate:.0f} publishes/s for "
+    "{plan.mixed_seconds:.0f} s",
+    among=ONE_OF_EACH,
+)
+IN_WINDOWS = (*WORKS, STORM, MIXED)  # all whose figures are windows
+MEASUREMENTS = (*IN_WINDOWS, IDLE)
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What all measurements have in common: how much, where, and whom to tell."""
-
-    plan: Plan
-    redis_url: str
-    redis: Meter
-    cores: Cores | None
-    progress: Callable[[str], None]
-
-    async def work(self, work: Work, contenders: Sequence[Contender]) -> dict[str, list[Window]]:
-        """Windows of each server, in turns: what the machine does meanwhile then befalls all alike."""
-        found: dict[str, list[Window]] = {contender.name: [] for contender in contenders}
-        with ExitStack() as stack:
-            servers = [
-                stack.enter_context(started(contender, self.redis_url, self.cores, work.textbook))
-                for contender in contenders
-            ]
-            for number in range(self.plan.rounds + 1):
-                part = f"round {number} of {self.plan.rounds}" if number else "warm-up"
-                for server in servers:
-                    self.progress(f"{work.name}, {part}: {server.contender.title}")
-                    window = await self._window(work, server, Alarm())
-                    if number:
-                        found[server.contender.name].append(window)
-        return found
-
-    async def idle(self, contender: Contender) -> Idle:
-        """Fill one of two servers with idle sockets, then measure acked publishes on each in turns."""
-        alarm = Alarm()
-        with (
-            started(contender, self.redis_url, self.cores) as crowded,
-            started(contender, self.redis_url, self.cores) as empty,
-        ):
-            self.progress(f"idle, warm-up: {contender.title}")
-            for server in (crowded, empty):
-                await self._window(AT_ONCE, server, alarm)
-            names = [f"idle-{contender.name}-{number}" for number in range(self.plan.idle_sockets)]
-            users = [User.make(crowded.door, name, 1, alarm) for name in names]
-            self.progress(f"idle, connecting {len(users)} sockets: {contender.title}")
-            held, cpu, start = crowded.meter.resident(), crowded.meter.cpu(), perf_counter()
-            await open_clients(users, alarm)
-            seconds, cpu = perf_counter() - start, crowded.meter.cpu() - cpu
-            await asyncio.sleep(SETTLED)
-            held = crowded.meter.resident() - held
-            windows: list[tuple[Window, Window]] = []
-            for number in range(self.plan.slices):
-                self.progress(f"idle, slice {number + 1} of {self.plan.slices}: {contender.title}")
-                with_idle = await self._window(AT_ONCE, crowded, alarm)
-                windows.append((with_idle, await self._window(AT_ONCE, empty, alarm)))
-            for user in users:
-                user.abort()
-        with_all, with_none = zip(*windows, strict=True)
-        return Idle(len(users), seconds, cpu, held, list(with_all), list(with_none))
-
-    async def _window(self, work: Work, server: Running, alarm: Alarm) -> Window:
-        with server.turn():
-            async with self._load(work, server, alarm) as load:
-                await load.run(self.plan.warm_up)
-                return await self._measure(load, server)
-
-    @asynccontextmanager
-    async def _load(self, work: Work, server: Running, alarm: Alarm) -> AsyncIterator[Load]:
-        """Publishers, and sockets of new users. They are not closed after an error, which ends the process anyway."""
-        name = f"user-{next(windows_begun)}"
-        users = [User.make(server.door, f"{name}-{number}", work.sockets, alarm) for number in range(work.users)]
-        await open_clients(users, alarm)
-        load = Load(users, await open_publishers(server.door, work.publishers), alarm)
-        yield load
-        for publisher in load.publishers:
-            publisher.close()
-        await close_clients(users)
-
-    async def _measure(self, load: Load, server: Running) -> Window:
-        """Run the load and read the meters before and after."""
-        meters = (server.meter.cpu, self.redis.cpu, process_time, perf_counter)
-        before = [meter() for meter in meters]
-        await load.run(self.plan.seconds)
-        server_cpu, redis_cpu, busy, seconds = (meter() - start for meter, start in zip(meters, before, strict=True))
-        if self.cores is not None and self.cores.redis == self.cores.generator:
-            busy += redis_cpu
-        latencies = sorted(load.latencies)
-        return Window(
-            publishes=len(latencies),
-            seconds=seconds,
-            server_cpu=server_cpu,
-            redis_cpu=redis_cpu if server.contender.redis else 0.0,
-            generator_busy=busy / seconds,
-            p50_ms=1000 * latencies[len(latencies) // 2],
-            p99_ms=1000 * latencies[len(latencies) * 99 // 100],
-        )
+def expected(measurement: Measurement, plan: Plan) -> float:
+    """Seconds that one round of it takes for one server. Those without rounds have one."""
+    if measurement is STORM:
+        return AROUND + 2 * plan.storm_sockets / CONNECTS
+    if measurement is IDLE:
+        return 4 + plan.idle_sockets / CONNECTS + 2 * plan.idle_seconds
+    if measurement is MIXED:
+        return 3 + 2 * plan.users / CONNECTS + (1 + WARM_UP) * plan.mixed_seconds
+    return AROUND + plan.warm_up + plan.seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -68,6 +69,13 @@ def test_a_socket_that_came_or_went_meanwhile_may_count_and_may_have_acked(other
     for publish in (answered(1, (N, 0)), answered(2, (N, 0)), answered(2, (N, 0), (N, 1))):
         assert judge(publish, [stay(0), other]) is Verdict.RIGHT
     assert judge(answered(1, (N, 1)), [stay(0), other]) is Verdict.WRONG
+
+
+def test_a_socket_that_has_said_goodbye_may_count_until_it_is_gone() -> None:
+    other = replace(stay(1, until=20.0), leaving=9.0)
+    for publish in (answered(1, (N, 0)), answered(2, (N, 0)), answered(2, (N, 0), (N, 1))):
+        assert judge(publish, [stay(0), other]) is Verdict.RIGHT
+    assert judge(answered(1, (N, 0)), [stay(0), replace(other, leaving=10.2)]) is Verdict.WRONG
 
 
 @pytest.mark.parametrize("other", [stay(1, until=5.0), stay(1, since=12.0)])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import uvloop
 
-from benchmarks.run import IDLE, Progress, measure, readable_errors
+from benchmarks import works
+from benchmarks.progress import Progress
+from benchmarks.run import measure, readable_errors
 from benchmarks.servers import allow_open_files
 from tests.servers import NGINX
 
@@ -20,7 +21,7 @@ from .held import hold
 from .plan import FULL, QUICK, Plan
 from .report import Report
 
-LOAD, ALL_FAULTS = "load", "faults"
+LOAD, ALL_FAULTS, IDLE = "load", "faults", works.IDLE.name
 OURS = "redis"  # the contender that idle sockets are put on
 
 
@@ -83,7 +84,7 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def run(plan: Plan, names: set[str], progress: Callable[[str], None]) -> Report:
+def run(plan: Plan, names: set[str], progress: Progress) -> Report:
     report = Report(plan)
     if LOAD in names:
         with cluster() as deployed:

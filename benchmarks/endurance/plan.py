@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from benchmarks import works
+from benchmarks import plan
 
 RESERVE = 5000  # open files: a publish that hangs has its connection to itself
 
 
 @dataclass(frozen=True)
 class Plan:
-    idle: works.Plan
+    idle: plan.Plan
     users: int = 200
     sockets: int = 2  # of each user
     rate: float = 300.0  # publishes a second
@@ -23,5 +23,5 @@ class Plan:
         return max(self.users * self.sockets + RESERVE, self.idle.open_files if idle else 0)
 
 
-FULL = Plan(replace(works.FULL, idle_sockets=10_000))
-QUICK = Plan(works.QUICK, users=50, seconds=5.0, warm_up=1.0, calm=1.0)
+FULL = Plan(plan.FULL)
+QUICK = Plan(plan.QUICK, users=50, seconds=5.0, warm_up=1.0, calm=1.0)

@@ -51,6 +51,7 @@ class Stay:
     until: float = inf
     process: str = ""  # the address of the server process that has it
     unseen: set[int] = field(default_factory=set)  # publishes that it has not been sent; those it may not get included
+    leaving: float = inf  # it said goodbye, which the server hears later
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ def judge(publish: Publish, stays: Iterable[Stay], hang: Hang | None = None) -> 
     except msgspec.DecodeError:
         return Verdict.WRONG
     there = [stay for stay in stays if stay.created <= publish.ended and stay.until >= publish.sent - MARGIN]
-    steady = [stay for stay in there if stay.since <= publish.sent and stay.until > publish.ended + MARGIN]
+    steady = [
+        stay for stay in there if stay.since <= publish.sent and min(stay.until - MARGIN, stay.leaving) > publish.ended
+    ]
     seen = {(publish.n, stay.number) for stay in there if publish.n not in stay.unseen}
     due = {(publish.n, stay.number) for stay in steady if hang is None or not hang.spares(stay, publish)}
     acks = set(answer.results)

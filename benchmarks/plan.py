@@ -1,0 +1,63 @@
+"""How much of everything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+RESERVE = 1000  # open files of a process, beyond its sockets
+
+
+@dataclass(frozen=True)
+class Plan:
+    rounds: int
+    seconds: float  # of each window
+    warm_up: float  # seconds of the same load just before each window
+    storm_sockets: int
+    idle_sockets: int
+    idle_seconds: float  # on each of the two servers; a period of the pings of all servers is 20
+    users: int  # of the mixed traffic
+    rate: float  # publishes a second of the mixed traffic
+    mixed_seconds: float
+
+    @property
+    def open_files(self) -> int:
+        return max(self.storm_sockets, self.idle_sockets, 3 * self.users) + RESERVE
+
+    def changed(self, wishes: Iterable[str]) -> Plan:
+        """With other figures, as in `rounds=3`. Raises ValueError when a plan has none of that name or value."""
+        types: dict[str, Callable[[str], Any]] = {
+            field.name: int if field.type == "int" else float for field in fields(self)
+        }
+        pairs = [wish.partition("=") for wish in wishes]
+        if unknown := {name for name, _, _ in pairs} - set(types):
+            raise ValueError(f"a plan has no {', '.join(sorted(unknown))}, but {', '.join(types)}")
+        figures = {name: types[name](value) for name, _, value in pairs}
+        if not all(0 < figure < 1e6 for figure in figures.values()):
+            raise ValueError("the figures of a plan are above zero and below a million")
+        return replace(self, **figures)
+
+
+FULL = Plan(
+    rounds=5,
+    seconds=1.2,
+    warm_up=0.3,
+    storm_sockets=1000,
+    idle_sockets=10_000,
+    idle_seconds=20.0,
+    users=5000,
+    rate=400.0,
+    mixed_seconds=60.0,
+)
+QUICK = Plan(
+    rounds=2,
+    seconds=0.3,
+    warm_up=0.1,
+    storm_sockets=200,
+    idle_sockets=1000,
+    idle_seconds=1.2,
+    users=200,
+    rate=400.0,
+    mixed_seconds=3.0,
+)

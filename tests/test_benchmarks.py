@@ -1,0 +1,195 @@
+"""The benchmarks, too briefly to judge by: that they work, and their arithmetic."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.charts import draw
+from benchmarks.figures import Idle, Spent, Window, p999_of_all
+from benchmarks.load import Alarm, Load, User, open_clients, open_publishers
+from benchmarks.plan import FULL, QUICK
+from benchmarks.progress import Progress
+from benchmarks.results import Results
+from benchmarks.run import choose, seconds_of
+from benchmarks.servers import LOCAL, started
+from benchmarks.tables import tables
+from benchmarks.targets import GOALS, targets
+from benchmarks.wire import Wrong
+from benchmarks.works import IN_WINDOWS, MEASUREMENTS, text_of_size
+
+from .servers import ROOT
+
+BRIEF = (
+    "rounds=1 seconds=0.05 warm_up=0.05 storm_sockets=20 idle_sockets=20 idle_seconds=0.3 "
+    "users=20 rate=100 mixed_seconds=0.5"
+)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+
+
+def test_a_run_prints_tables_and_keeps_all_for_later(tmp_path: Path) -> None:
+    """Each kind of measurement, for real. What is drawn and printed from the file is what the run printed."""
+    file, measurements = tmp_path / "found.json", ("acked-16", "nobody", "storm", "mixed", "idle")
+    done = benchmarks("--plan", *BRIEF.split(), "--only", *measurements, "local", "--json", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(
+        r"^\[ *\d+%, about \d+ s left\] acked-16, round 1 of 1: ours, local layer$", done.stderr, re.MULTILINE
+    )
+    assert len(re.findall(r"^\| ours, local layer +\| \d", done.stdout, re.MULTILINE)) == len(measurements)
+    found = json.loads(file.read_text())
+    assert set(found["works"]) == {"acked-16", "nobody", "storm", "mixed"}
+    windows = [window for by in found["works"].values() for window in by["local"]]
+    assert all(window["p50_ms"] <= window["p99_ms"] <= window["p999_ms"] for window in windows)
+    assert all(window["resident"] > 2**20 for window in windows)
+    assert found["works"]["storm"]["local"][0]["count"] == 20
+    assert found["works"]["mixed"]["local"][0]["count"] == 50
+    assert found["idle"]["local"]["sockets"] == 20
+    again = benchmarks("--from", file, "--charts", tmp_path)
+    assert (again.stdout, again.stderr) == (done.stdout, "")
+    assert len(list(tmp_path.glob("*.svg"))) == 9
+
+
+def test_a_plan_names_what_it_can_be_changed_by() -> None:
+    assert QUICK.changed(["rounds=7", "seconds=0.5"]) == replace(QUICK, rounds=7, seconds=0.5)
+    for wish in ("rounds=0", "rounds=-1", "rounds=x", "rounds", "rounds=1.5", "seconds=inf", "seconds=nan"):
+        with pytest.raises(ValueError, match=r"."):
+            QUICK.changed([wish])
+    done = benchmarks("--plan", "speed=1")
+    assert done.returncode == 2
+    assert "error: a plan has no speed, but rounds, seconds, " in done.stderr
+
+
+async def test_a_payload_that_is_not_what_was_published_ends_the_run() -> None:
+    """Even where 64 KB are alike but for the last character."""
+    published, altered = (text_of_size(64 * 1024 - 1) + end for end in "ab")
+    with started(LOCAL, "", None) as server:
+        alarm = Alarm()
+        users = [User.make(server.door, "ann", 1, alarm, lambda _: published)]
+        await open_clients(users, alarm)
+        publishers = await open_publishers(server.door, 1)
+        await Load(users, publishers, alarm, lambda _: published).run(0.01)
+        with pytest.raises(ExceptionGroup) as raised:
+            await Load(users, publishers, alarm, lambda _: altered).run(0.01)
+        assert raised.group_contains(Wrong, match="envelope for socket 0 of ann", depth=1)
+
+
+def window(*milliseconds: float, cpu: float = 1.0, seconds: float = 1.0, busy: float = 0.5) -> Window:
+    spent = Spent(seconds, server_cpu=cpu, redis_cpu=0.0, generator_busy=busy, resident=2**20)
+    return Window.of(spent, [ms / 1000 for ms in milliseconds or [1.0]])
+
+
+def test_percentiles() -> None:
+    found = window(*range(1, 2001))
+    assert (found.p50_ms, found.p99_ms, found.p999_ms) == (1001, 1981, 1999)
+    assert window(1, 2, 3).p999_ms == window(1, 2, 3).p99_ms == 3
+
+
+def test_the_percentile_of_several_windows_is_that_of_all_their_publishes() -> None:
+    """Also when the slow ones are all in one of them; of fewer than a thousand, it is the largest."""
+    slow, fast = window(*range(1001, 2001)), window(*range(1, 1001))
+    assert p999_of_all([slow, fast, fast]) == window(*range(1001, 2001), *range(1, 1001), *range(1, 1001)).p999_ms
+    assert p999_of_all([window(1, 5), window(2)]) == 5
+
+
+def test_what_follows_from_a_window() -> None:
+    found = window(1, 1, 1, 1, cpu=0.002, seconds=0.5)
+    assert (found.cpu_ms, found.rate, found.resident_mb) == (0.5, 8, 1)
+
+
+def test_idle_sockets_are_judged_by_the_sums_of_the_slices() -> None:
+    """A burst of pings falls into some of them only."""
+    idle = Idle(10, 10 * 2048, [window(*[1.0] * 30), window(*[1.0] * 60)], [window(*[1.0] * 50)] * 2)
+    assert (idle.kb_per_socket, idle.rate_share, idle.rate_with_none) == (2, 0.9, 50)
+    assert idle.cpu_slowdown == pytest.approx(1 / 0.9)
+
+
+def results(*names: str) -> Results:
+    """The Redis layer takes 0.5, 0.7 and 0.4 of what Socket.IO takes, round by round, and Socket.IO itself drifts."""
+    ours, theirs = [window(cpu=cpu) for cpu in (1.0, 2.1, 2.0)], [window(cpu=cpu) for cpu in (2.0, 3.0, 5.0)]
+    works = {"acked-16": {"redis": ours, "socketio-redis": theirs}}
+    return Results(QUICK, names, works, {"redis": Idle(1, 1, [window()], [window(1, 1)])})
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    found = results().ratio("acked-16", "cpu_ms", "redis")
+    assert found is not None
+    assert (found.median, found.low, found.high) == pytest.approx((0.5, 0.4, 0.7))
+    assert results().ratio("acked-16", "cpu_ms", "local") is None
+
+
+def test_targets_hold_or_not_or_were_not_measured() -> None:
+    """At most and at least; a full run lists them all, a part of it those that it has measured."""
+    found = {target.what: target.holds for target in targets(results())}
+    assert len(found) == len(GOALS)
+    assert [holds for holds in found.values() if holds is not None] == [True, False]
+    assert found["acked-16: CPU, Redis layer ÷ Socket.IO with Redis"] is True
+    assert found["idle: publishes/s ÷ with no idle sockets, Redis layer"] is False
+    assert len(list(targets(results("redis")))) == 2
+    text = "\n".join(tables(results()))
+    assert re.search(r"^\| acked-16: .+ \| 0\.500 \(0\.400–0\.700\) +\| at most 0\.600 +\| yes ", text, re.MULTILINE)
+    assert re.search(r"^\| workers: .+ \| not measured +\| at least 1\.70 +\| +\|$", text, re.MULTILINE)
+
+
+def test_every_target_is_of_servers_that_take_part_in_its_measurement() -> None:
+    taking_part = {measurement.name: {each.name for each in by} for measurement, by in choose(set(), {})}
+    for goal in GOALS:
+        assert {goal.ours, goal.theirs} - {None} <= taking_part[goal.measurement.name]
+    assert set(taking_part) == {measurement.name for measurement in MEASUREMENTS}
+
+
+def test_the_generator_says_when_it_was_the_bottleneck() -> None:
+    busy, late = window(busy=0.95), replace(window(), late_ms=9.0)
+    found = Results(
+        QUICK, works={"acked-1": {"redis": [window(), busy]}, "mixed": {"local": [late], "redis": [window()]}}
+    )
+    first, second = found.warnings()
+    assert first.startswith("acked-1, ours, Redis layer: the load generator was 95% busy")
+    assert second.startswith("mixed, ours, local layer: the load generator was 9 ms late")
+
+
+def test_charts_tell_their_figures_in_words_and_cut_the_one_that_dwarfs_the_others(tmp_path: Path) -> None:
+    draw(results(), tmp_path)
+    root = ElementTree.parse(tmp_path / "cpu-acked-16.svg").getroot()
+    assert root.findtext(f"{SVG}title") == f"CPU ms of the server per publish: {IN_WINDOWS[1].title}"
+    assert root.findtext(f"{SVG}desc") == "ours, Redis layer 2,000; Socket.IO, Redis adapter 3,000."
+    assert "prefers-color-scheme: dark" in (root.findtext(f"{SVG}style") or "")
+    assert root.find(f".//{SVG}path[@class='cut']") is None
+    works = {"acked-16": {"redis": [window()], "local": [window()], "textbook": [window(cpu=100)]}}
+    draw(Results(QUICK, works=works), tmp_path)
+    root = ElementTree.parse(tmp_path / "cpu-acked-16.svg").getroot()
+    widths = [float(bar.attrib["width"]) for bar in root.findall(f"{SVG}rect")[1:]]
+    assert widths == [164, 164, 410]
+    assert root.find(f".//{SVG}path[@class='cut']") is not None
+
+
+def test_progress_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress()
+    progress("alone")
+    progress.expect(400)
+    progress("first", 100)
+    progress("a part of it")
+    progress("second", 300)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "[   0 s] alone",
+        "[  0%, about 7 min left] first",
+        "[  0%, about 7 min left] a part of it",
+        "[ 25%, about 5 min left] second",
+    ]
+
+
+def test_a_full_run_takes_at_most_forty_minutes() -> None:
+    """By its plan, with every server there."""
+    assert sum(len(by) * seconds_of(measurement, FULL) for measurement, by in choose(set(), {})) < 40 * 60
