@@ -13,6 +13,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import get_ident
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -288,6 +289,31 @@ class RedisChannelLayer(BaseChannelLayer):
             await layer.flush()
 
 
+class Mail:
+    """What one turn of the event loop sends to one process, and who waits until it is on its way."""
+
+    __slots__ = ("_waiting", "messages")
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, Message]] = []
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def sent(self) -> None:
+        """Returns when Redis has it. Raises LayerUnavailable. To be called in the turn that the mail is of."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        await waiting
+
+    def end(self, error: Exception | None) -> None:
+        for waiting in self._waiting:
+            if waiting.done():
+                continue
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(error)
+
+
 class RedisLoopLayer:
     """The part of a RedisChannelLayer that belongs to one event loop: a local layer, and who in Redis hears of it.
 
@@ -304,8 +330,7 @@ class RedisLoopLayer:
         self._hosts = [RedisHost(host, f"{layer.prefix}:process:all", self._on_message) for host in layer.hosts]
         self._host(self._process_channel).on_loss = self._lose_answers
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._outbox: dict[str, list[tuple[str, Message]]] = {}
-        self._sending: asyncio.Task[None] | None = None
+        self._outbox: dict[str, Mail] = {}
         self._listening = False
 
     async def new_channel(self, prefix: str = "specific") -> str:
@@ -327,24 +352,25 @@ class RedisLoopLayer:
 
     async def send(self, channel: str, message: Message) -> None:
         _refuse_name(channel)
-        if sent := self.post(channel, message):
-            await asyncio.shield(sent)  # others wait for it too
+        await self._listen()
+        if mail := self.post(channel, message):
+            await mail.sent()
 
-    def post(self, channel: str, message: Message) -> asyncio.Task[None] | None:
+    def post(self, channel: str, message: Message) -> Mail | None:
         """Hand a message over in this process; to another it leaves after this turn of the event loop.
 
-        All that one turn sends to a process travels as one Redis message: the acks of a fan-out, say. Returns the task
-        that sends it, None when there is nothing left to do.
+        All that one turn sends to a process travels as one Redis message: the acks of a fan-out, say. Returns the mail
+        that it is part of, None when there is nothing left to do.
         """
         process = channel.partition("!")[0].rpartition(".")[2]
         if process == self.local.process:
             self.local.put(channel, message)
             return None
         if not self._outbox:
-            self._sending = asyncio.create_task(self._empty_outbox())
-            self._sending.add_done_callback(_look_at_exception)
-        self._outbox.setdefault(self._process_prefix + process, []).append((channel, message))
-        return self._sending
+            asyncio.get_running_loop().call_soon(self._empty_outbox)
+        mail = self._outbox.setdefault(self._process_prefix + process, Mail())
+        mail.messages.append((channel, message))
+        return mail
 
     async def group_add(self, group: str, channel: str) -> None:
         async with self._lock(group):
@@ -391,18 +417,21 @@ class RedisLoopLayer:
                 await self._host(self._process_channel).subscribe(self._process_channel)
                 self._listening = True
 
-    async def _empty_outbox(self) -> None:
+    def _empty_outbox(self) -> None:
         outbox, self._outbox = self._outbox, {}
-        mails = [self._send_mail(process_channel, messages) for process_channel, messages in outbox.items()]
-        # All set off at once: the mail of the next turn must not overtake one of these.
-        await (mails[0] if len(mails) == 1 else asyncio.gather(*mails))
+        for process_channel, mail in outbox.items():
+            try:
+                data = self._serializer.serialize(mail.messages)
+            except Exception as error:
+                logger.warning("an event to %s is lost: %r", process_channel, error)
+                mail.end(error)
+                continue
+            self._host(process_channel).publish_soon(process_channel, data, partial(self._sent, process_channel, mail))
 
-    async def _send_mail(self, process_channel: str, messages: list[tuple[str, Message]]) -> None:
-        try:
-            await self._host(process_channel).publish(process_channel, self._serializer.serialize(messages))
-        except LayerUnavailable:
-            logger.warning("Redis is away: %d messages to %s are lost", len(messages), process_channel)
-            raise
+    def _sent(self, process_channel: str, mail: Mail, error: LayerUnavailable | None) -> None:
+        if error is not None:
+            logger.warning("Redis is away: %d messages to %s are lost", len(mail.messages), process_channel)
+        mail.end(error)
 
     def _lose_answers(self) -> None:
         self.local.fail_replies(LayerUnavailable("the connection to Redis was lost, and answers with it"))
@@ -418,9 +447,3 @@ class RedisLoopLayer:
                     self.local.put(channel, single)
         except Exception as error:  # whoever can publish in Redis can send anything, and nothing may end the listening
             logger.warning("a message on %s can't be read (is every process given the same keys?): %r", name, error)
-
-
-def _look_at_exception(task: asyncio.Task[None]) -> None:
-    """It has been logged where it was raised; whoever waits for the task gets it."""
-    if not task.cancelled():
-        task.exception()

@@ -44,24 +44,26 @@ class Pipeline:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._loop = asyncio.get_running_loop()
         self._awaited: deque[asyncio.Future[Any]] = deque()
 
     async def connect(self) -> None:
         await self._connection.connect()
 
-    async def send(self, *command: str | bytes, answers: int = 1) -> asyncio.Future[Any]:
-        """Send a command that is answered `answers` times (SUBSCRIBE: once a name). The future is the last answer."""
+    def send(self, *command: str | bytes, answers: int = 1) -> asyncio.Future[Any]:
+        """Send a command that is answered `answers` times (SUBSCRIBE: once a name). The future is the last answer, or
+        the exception that came instead. Raises LayerUnavailable.
+        """
         if not self._connection.is_connected:
             raise LayerUnavailable("not connected to Redis")
-        loop = asyncio.get_running_loop()
-        self._awaited.extend(loop.create_future() for _ in range(answers))
-        answer = self._awaited[-1]
-        # Written before it suspends for the first time, so commands and futures stay in the same order.
+        # Redis-py's own way to send suspends, which takes a task for whoever can't wait. What waits for a Redis that
+        # does not read is bounded by the publishes under way, and by the heartbeat.
         try:
-            await self._connection.send_packed_command(self._connection.pack_command(*command), check_health=False)
+            self._connection._writer.writelines(self._connection.pack_command(*command))
         except RuntimeError as error:  # uvloop's, for a connection that has been lost and is not closed yet
             raise LayerUnavailable(f"the connection to Redis was lost: {error}") from error
-        return answer
+        self._awaited.extend(self._loop.create_future() for _ in range(answers))
+        return self._awaited[-1]
 
     async def read(self, on_message: Callable[[str, bytes], None] | None = None) -> None:
         """Read for ever: messages go to `on_message`, answers to those who await them."""
@@ -110,11 +112,29 @@ class RedisHost:
         `to_all`: to whoever has subscribed. Then it is raised too until the processes that an outage cut off are back:
         a count that is taken before would be too low.
         """
-        _, publisher = await self._connected()
+        _, publisher = self._pipelines or await self._connected()
         if to_all:
             self._check_reunited()
         count: int = await _answer(publisher.send("PUBLISH", name, data))
         return count
+
+    def publish_soon(self, name: str, data: bytes, done: Callable[[LayerUnavailable | None], None]) -> None:
+        """Publish without waiting: `done` is called with what came of it, when Redis has answered at the latest."""
+        if self._pipelines is None:
+            done(LayerUnavailable("not connected to Redis"))
+            return
+        try:
+            answer = self._pipelines[1].send("PUBLISH", name, data)
+        except LayerUnavailable as error:
+            done(error)
+            return
+        timer = asyncio.get_running_loop().call_later(COMMAND_TIMEOUT, _late, answer)
+
+        def answered(answer: asyncio.Future[Any]) -> None:
+            timer.cancel()
+            done(None if isinstance(answer.result(), int) else _unavailable(answer.result()))
+
+        answer.add_done_callback(answered)
 
     async def ping(self) -> None:
         """Returns when Redis has answered. Raises LayerUnavailable, as a publish to all would."""
@@ -244,18 +264,25 @@ async def _beat(pipeline: Pipeline) -> None:
         await _answer(pipeline.send("PING"), HEARTBEAT)
 
 
-async def _answer(sent: Any, timeout: float = COMMAND_TIMEOUT) -> Any:
-    """The answer to a command that is being sent. Raises LayerUnavailable when it does not come in time."""
+async def _answer(sent: asyncio.Future[Any], timeout: float = COMMAND_TIMEOUT) -> Any:
+    """The answer to a command. Raises LayerUnavailable when it does not come in so many seconds, or is an error."""
+    timer = asyncio.get_running_loop().call_later(timeout, _late, sent)
     try:
-        async with asyncio.timeout(timeout):
-            answer = await (await sent)
-    except (RedisError, OSError) as error:  # TimeoutError is an OSError
-        raise LayerUnavailable(f"no answer from Redis: {error!r}") from error
-    if isinstance(answer, LayerUnavailable):
-        raise answer
+        answer = await sent
+    finally:
+        timer.cancel()
     if isinstance(answer, Exception):
-        raise LayerUnavailable(f"Redis refuses: {answer}")
+        raise _unavailable(answer)
     return answer
+
+
+def _late(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_result(LayerUnavailable("no answer from Redis in time"))
+
+
+def _unavailable(error: Exception) -> LayerUnavailable:
+    return error if isinstance(error, LayerUnavailable) else LayerUnavailable(f"Redis refuses: {error}")
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:
