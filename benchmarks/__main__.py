@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 from .charts import draw
 from .plan import FULL, QUICK, Plan
 from .progress import Progress
 from .results import Results
-from .run import measure, readable_errors
+from .run import forget, measure, readable_errors
 from .servers import CONTENDERS, add_elsewhere, allow_open_files
 from .tables import tables
 from .works import MEASUREMENTS
@@ -52,8 +53,6 @@ def main() -> None:
     print("", *tables(results), sep="\n")
     if results.plan != FULL:
         print("Not the whole plan: enough to see that all works, too little to judge by.")
-    if given.json is not None:
-        given.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
     if given.charts is not None:
         draw(results, given.charts)
 
@@ -63,7 +62,11 @@ def measured(plan: Plan, given: argparse.Namespace) -> Results:
         add_elsewhere(given.against.resolve())
     allow_open_files(plan.open_files)
     with readable_errors():
-        return measure(plan, given.only, Progress())
+        return measure(plan, given.only, Progress(), partial(write, given.json) if given.json is not None else forget)
+
+
+def write(file: Path, results: Results) -> None:
+    file.write_text(json.dumps(results.as_json(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -43,17 +43,25 @@ def readable_errors() -> Iterator[None]:
         raise SystemExit("\n".join(errors)) from None
 
 
-def measure(plan: Plan, names: Sequence[str], progress: Progress) -> Results:
+Keep = Callable[[Results], None]
+
+
+def forget(results: Results) -> None:
+    """For those who want the results at the end only."""
+
+
+def measure(plan: Plan, names: Sequence[str], progress: Progress, keep: Keep = forget) -> Results:
+    """`keep` is called after each measurement: something wrong ends the run, and what was found is lost with it."""
     cores = Cores.choose()
     with valkey() as redis:
         meter = Meter(Redis.from_url(redis.connection_url).info("server")["process_id"])
         if cores is not None:
             Meter(os.getpid()).pin(cores.generator)
             meter.pin(cores.redis)
-        return uvloop.run(run(Bench(plan, redis.connection_url, meter, cores, progress), names))
+        return uvloop.run(run(Bench(plan, redis.connection_url, meter, cores, progress), names, keep))
 
 
-async def run(bench: Bench, names: Sequence[str]) -> Results:
+async def run(bench: Bench, names: Sequence[str], keep: Keep) -> Results:
     """Measure what is named, and all of a kind where none of that kind is named."""
     results = Results(bench.plan, names)
     chosen = list(choose(set(names), results.missing))
@@ -62,8 +70,10 @@ async def run(bench: Bench, names: Sequence[str]) -> Results:
         if measurement is IDLE:
             for contender in contenders:
                 results.idle[contender.name] = await idle(bench, contender)
+                keep(results)
         else:
             results.works[measurement.name] = await windows(measurement, contenders, bench)
+            keep(results)
     return results
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +21,7 @@ from benchmarks.load import Alarm, Load, User, open_clients, open_publishers
 from benchmarks.plan import FULL, QUICK
 from benchmarks.progress import Progress
 from benchmarks.results import Results
-from benchmarks.run import choose, seconds_of
+from benchmarks.run import choose, measure, seconds_of
 from benchmarks.servers import LOCAL, started
 from benchmarks.tables import tables
 from benchmarks.targets import GOALS, targets
@@ -193,3 +196,28 @@ def test_progress_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_full_run_takes_at_most_forty_minutes() -> None:
     """By its plan, with every server there."""
     assert sum(len(by) * seconds_of(measurement, FULL) for measurement, by in choose(set(), {})) < 40 * 60
+
+
+def test_each_measurement_is_kept_before_the_next_begins() -> None:
+    """Something wrong ends a run; what was found before is not lost with it."""
+    kept: list[set[str]] = []
+
+    def stop_at_the_second(results: Results) -> None:
+        kept.append(set(results.works))
+        if len(kept) == 2:
+            raise Wrong
+
+    plan = QUICK.changed(["rounds=1", "seconds=0.02", "warm_up=0.02"])
+    with pytest.raises(Wrong), unpinned():
+        measure(plan, ["local", "acked-1", "acked-16", "nobody"], Progress(), stop_at_the_second)
+    assert kept == [{"acked-1"}, {"acked-1", "acked-16"}]
+
+
+@contextmanager
+def unpinned() -> Iterator[None]:
+    """This process keeps the cores it has: a run pins it to one."""
+    cores = os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
