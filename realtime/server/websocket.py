@@ -32,6 +32,7 @@ BUSY = Response.error(503, UNAVAILABLE, RETRY_SOON)
 
 # Of a masked frame of at most 125 bytes (RFC 6455, section 5.2).
 SHORT_HEAD, FINAL_TEXT, MASKED, LONG = 6, 0x81, 0x80, 126
+PING, BARE_PONG = b"\x89\x00", b"\x8a\x80"
 
 OF_THE_HANDSHAKE = (
     "http_request_data",
@@ -139,8 +140,8 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
     _refusal: dict[str, Any] | None = None  # the answer to a handshake that the application refuses
     _refused_body = b""
     _is_paused = False  # nothing more is read from the client
+    _is_pinged = False  # and has said nothing since
     _is_closed = False
-    autoPingTimeoutCall: Any  # autobahn's
 
     def makeConnection(self, transport: Any) -> None:
         self.inbox, self._outbox = Inbox(self._go_on), Outbox()
@@ -257,6 +258,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             super().processHandshake()
 
     def dataReceived(self, data: bytes) -> None:
+        self._is_pinged = False  # it lives
         # Most of what clients say is one short text frame, whole: acks and pings. It need not go through autobahn's
         # state machine, which is made for all that there can be; whatever is not quite so does.
         if (
@@ -270,10 +272,10 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         ):
             payload = unmasked(data)
             if payload.isascii():
-                if self.autoPingTimeoutCall is not None:  # it lives
-                    self._cancelAutoPingTimeoutCall()
                 self.onMessage(payload, False)
                 return
+        elif data[:2] == BARE_PONG and len(data) == SHORT_HEAD and not self.data:
+            return
         self._dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -294,16 +296,29 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             self.transport.resumeProducing()
 
     def check_timeouts(self) -> None:
-        if self._is_paused:
-            self.last_ping = time.time()
-        super().check_timeouts()
+        """Ping a client that has been quiet, and drop one that stays so. Daphne calls this every two seconds.
+
+        Daphne leaves the pings to autobahn, where each takes a payload of its own, a timer, and three lines for a log.
+        """
+        if self.state != self.STATE_OPEN or self.server.websocket_timeout >= 0:
+            super().check_timeouts()
+        if self.state != self.STATE_OPEN:
+            return
+        now = time.time()
+        if self._is_paused:  # the pong may have come, but it is not read
+            self.last_ping, self._is_pinged = now, False
+        elif self._is_pinged and now - self.last_ping > self.server.ping_timeout:
+            self.onAutoPingTimeout()
+        elif not self._is_pinged and now - self.last_ping > self.server.ping_interval:
+            self.last_ping, self._is_pinged = now, True
+            self.transport.write(PING)
+
+    def _sendAutoPing(self) -> None:
+        """Not as autobahn does."""
 
     def _pause(self) -> None:
         self._is_paused = True
         self.transport.pauseProducing()
-        if self.autoPingTimeoutCall is not None:  # the pong may have come, but it is not read
-            self.autoPingTimeoutCall.cancel()
-            self.autoPingTimeoutCall = None
 
 
 class WebSocketFactory(DaphneWebSocketFactory):
