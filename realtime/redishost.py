@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 1.0  # seconds
 COMMAND_TIMEOUT = 0.8  # seconds until Redis must have answered, so that a publish fails within one
+GRACE = 0.05  # seconds beyond that for an answer to be read that has come in time
 HEARTBEAT = 0.5  # seconds between two looks at whether Redis still answers, and for each answer
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two attempts to connect
 REUNION = 1.5  # seconds after an outage that the other processes are given: an attempt that hangs, a pause, another
@@ -276,8 +277,12 @@ async def _answer(sent: asyncio.Future[Any], timeout: float = COMMAND_TIMEOUT) -
     return answer
 
 
-def _late(answer: asyncio.Future[Any]) -> None:
-    if not answer.done():
+def _late(answer: asyncio.Future[Any], may_be_unread: bool = True) -> None:
+    if answer.done():
+        return
+    if may_be_unread:  # perhaps it was this process that was held up; timers come before what has arrived meanwhile
+        asyncio.get_running_loop().call_later(GRACE, _late, answer, False)
+    else:
         answer.set_result(LayerUnavailable("no answer from Redis in time"))
 
 
