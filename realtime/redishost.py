@@ -1,7 +1,7 @@
 """One Redis host, kept connected: one connection listens, one publishes, both are shared by the whole event loop.
 
-redis-py makes the connections (URLs, TLS, passwords, Sentinel) and speaks the protocol. What is added here is the
-pipelining, any number of commands under way at once on one connection, and the healing.
+redis-py makes the connections (URLs, TLS, passwords, Sentinel). What is added here is the pipelining, any number of
+commands under way at once on one connection, and the healing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+import hiredis
 from channels_redis.utils import create_pool
 from redis.exceptions import RedisError, ResponseError
 
@@ -29,6 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two attempts to connec
 REUNION = 1.5  # seconds after an outage that the other processes are given: an attempt that hangs, a pause, another
 LOOK = 0.02  # seconds between two looks at whether they are
 BEATS = 4  # heartbeats for which a process that has gone counts as one that will be back
+CHUNK = 64 * 1024  # bytes that are read at once
 NAMES_A_COMMAND = 1000  # when subscribing to all again
 
 # RESP2: a subscribed connection answers nothing but its subscriptions, so every other reply is a message. No socket
@@ -67,17 +69,19 @@ class Pipeline:
         return self._awaited[-1]
 
     async def read(self, on_message: Callable[[str, bytes], None] | None = None) -> None:
-        """Read for ever: messages go to `on_message`, answers to those who await them."""
-        while True:
-            try:
-                response = await self._connection.read_response(disable_decoding=True)
-            except ResponseError as error:
-                self._answer(error)
-                continue
-            if on_message is not None and isinstance(response, list) and response[0] == b"message":
-                on_message(response[1].decode(), response[2])
-            else:
-                self._answer(response)
+        """Read until the connection is lost, which raises. Messages go to `on_message`, answers to who awaits them.
+
+        All that has arrived is taken at once; redis-py would wake for each answer.
+        """
+        replies = hiredis.Reader(replyError=ResponseError)
+        while data := await self._connection._reader.read(CHUNK):
+            replies.feed(data)
+            while (reply := replies.gets()) is not False:
+                if on_message is not None and isinstance(reply, list) and reply[0] == b"message":
+                    on_message(reply[1].decode(), reply[2])
+                else:
+                    self._answer(reply)
+        raise LayerUnavailable("the connection was closed by Redis")
 
     def _answer(self, response: Any) -> None:
         awaited = self._awaited.popleft()

