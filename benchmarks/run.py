@@ -74,6 +74,7 @@ async def run(bench: Bench, names: Sequence[str], keep: Keep) -> Results:
         else:
             results.works[measurement.name] = await windows(measurement, contenders, bench)
             keep(results)
+    keep(results)  # what is missing, too, when there was nothing to measure
     return results
 
 

@@ -28,9 +28,8 @@ DRAIN_TIMEOUT = 10.0  # seconds; a publish takes 5 at the most
 LAST_MOMENT = 1.0  # seconds that what is left is given to end when it is cancelled
 ASGI = {"version": "3.0"}
 
-# New objects after which the youngest are looked at for garbage, and so many such looks after which the older ones are.
-# Python's default of 700 takes what is under way in each look for old, so that at thousands of publishes a second all
-# objects are looked at every few seconds: with 10,000 sockets the process stands still for most of a second.
+# For Python's garbage collector, which at its default of 700 new objects takes what publishes have under way for old,
+# and then often looks at every object of every socket: with 10,000 the process stands still for most of a second.
 COLLECT_AFTER = 50_000, 20, 20
 LOOK = 0.05  # seconds between two looks at whether connections have ended
 
