@@ -52,13 +52,20 @@ def forget(results: Results) -> None:
 
 def measure(plan: Plan, names: Sequence[str], progress: Progress, keep: Keep = forget) -> Results:
     """`keep` is called after each measurement: something wrong ends the run, and what was found is lost with it."""
+    with set_up(plan, progress) as bench:
+        return uvloop.run(run(bench, names, keep))
+
+
+@contextmanager
+def set_up(plan: Plan, progress: Progress) -> Iterator[Bench]:
+    """A Valkey, and everybody on a core."""
     cores = Cores.choose()
     with valkey() as redis:
         meter = Meter(Redis.from_url(redis.connection_url).info("server")["process_id"])
         if cores is not None:
             Meter(os.getpid()).pin(cores.generator)
             meter.pin(cores.redis)
-        return uvloop.run(run(Bench(plan, redis.connection_url, meter, cores, progress), names, keep))
+        yield Bench(plan, redis.connection_url, meter, cores, progress)
 
 
 async def run(bench: Bench, names: Sequence[str], keep: Keep) -> Results:

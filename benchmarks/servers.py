@@ -66,6 +66,10 @@ TEXTBOOK = Contender(
     launch=daphne,
     application="benchmarks.textbook.asgi:application",
     env={"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.settings"},
+    # With thousands of idle sockets it answers before the socket has reported, and mixed traffic is too fast for it.
+    works=frozenset(
+        {"acked-1", "acked-16", "acked-64", "user-10", "user-200", "nobody", "payload-1k", "payload-64k", "storm"}
+    ),
 )
 SOCKETIO = Contender(
     "socketio",

@@ -109,7 +109,7 @@ STORM = Measurement(
 IDLE = Measurement(
     name="idle",
     title="{plan.idle_sockets:,} idle sockets, each of a user of its own, with one filter",
-    among=(*ONE_OF_EACH, "textbook"),
+    among=ONE_OF_EACH,
 )
 MIXED = Measurement(
     name="mixed",

@@ -503,3 +503,31 @@ async def test_it_serves_tls_and_a_unix_socket_as_well(tmp_path: Path) -> None:
             assert await publish == answered(2, "1", "1")
             server.process.terminate()
             assert {await closed(socket) for socket in sockets} == {(1012, "")}
+
+
+async def test_a_client_that_answers_no_ping_is_dropped_and_one_that_does_stays() -> None:
+    async with serving("--ping-interval", "1", "--ping-timeout", "1") as (service, server):
+        with RawSocket(server, "ann", {"type": "t"}) as silent:
+            async with service.connect("ann", {"type": "t"}, create_connection=Listener) as lively:
+                assert await asyncio.to_thread(silent.close_code) == 1006
+                for _ in range(2):
+                    await lively.connection.pings.acquire()  # type: ignore[attr-defined]
+                await service.deliver(lively, "ann", "t")
+
+
+async def test_a_socket_is_closed_after_the_longest_time_that_daphne_was_told() -> None:
+    async with serving("--websocket_timeout", "1") as (service, _), service.connect("ann") as socket:
+        assert await closed(socket) == (1000, "")
+
+
+async def test_what_looks_like_a_pong_in_the_middle_of_a_frame_is_a_part_of_it() -> None:
+    text, looks = b" ping ", b"\x8a\x80\x00\x00\x00\x00"
+    mask = bytes(a ^ b for a, b in zip(text, looks, strict=True))[:4]
+    rest = bytes(byte ^ mask[place % 4] for place, byte in enumerate(text))
+    assert rest[:2] == looks[:2]
+    async with serving() as (service, server):
+        with RawSocket(server, "ann") as socket:
+            socket.send(b"\x81\x86" + mask)
+            assert await service.publish("nobody") == NOBODY  # by then what was sent before has been read
+            socket.send(rest)
+            assert await asyncio.to_thread(socket.text) == "pong"

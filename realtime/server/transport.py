@@ -23,6 +23,7 @@ from zope.interface import implementer
 logger = logging.getLogger(__name__)
 
 HIGH_WATER = 64 * 1024  # bytes that wait to be sent, above which the producer is told to pause, until none do
+FAILED = "a connection failed: %.200r"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the client is told at once, whatever it has not read
 
 
@@ -65,7 +66,7 @@ class Transport(asyncio.Protocol):
         try:
             self.protocol.dataReceived(data)
         except Exception as error:  # of Twisted's, say, at a Content-Length of 5,000 digits; anybody can send that
-            logger.info("a connection failed: %.200r", error)
+            logger.info(FAILED, error)
             self.abortConnection()
 
     def pause_writing(self) -> None:
@@ -81,7 +82,10 @@ class Transport(asyncio.Protocol):
         self._is_ending = True
         self._everybody.discard(self)
         reason = ConnectionDone() if error is None else ConnectionLost(str(error))
-        self.protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
+        try:
+            self.protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
+        except Exception as error:
+            logger.info(FAILED, error)
 
     def _opened(self, opening: asyncio.Task[Any]) -> None:
         self._opening = None
@@ -92,7 +96,7 @@ class Transport(asyncio.Protocol):
     # For Twisted
 
     def write(self, data: bytes) -> None:
-        if self._below is None or self._is_ending:
+        if self._below is None or self._below.is_closing():
             return
         if self._corked is None:
             self._below.write(data)
@@ -140,13 +144,13 @@ class Transport(asyncio.Protocol):
     def pauseProducing(self) -> None:
         if not self._is_paused:
             self._is_paused = True
-            if self._below is not None and not self._is_ending:
+            if self._below is not None and not self._below.is_closing():
                 self._below.pause_reading()
 
     def resumeProducing(self) -> None:
         if self._is_paused:
             self._is_paused = False
-            if self._below is not None and not self._is_ending:
+            if self._below is not None and not self._below.is_closing():
                 self._below.resume_reading()
 
     stopProducing = loseConnection

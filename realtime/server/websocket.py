@@ -261,21 +261,15 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         self._is_pinged = False  # it lives
         # Most of what clients say is one short text frame, whole: acks and pings. It need not go through autobahn's
         # state machine, which is made for all that there can be; whatever is not quite so does.
-        if (
-            len(data) > SHORT_HEAD
-            and data[0] == FINAL_TEXT
-            and MASKED <= data[1] == MASKED + len(data) - SHORT_HEAD < MASKED + LONG
-            and self.state == self.STATE_OPEN
-            and not self.data
-            and self.current_frame is None
-            and not self.inside_message
-        ):
-            payload = unmasked(data)
-            if payload.isascii():
-                self.onMessage(payload, False)
+        if self.state == self.STATE_OPEN and not self.data and self.current_frame is None:
+            length = len(data) - SHORT_HEAD
+            if data[:2] == BARE_PONG and not length:
                 return
-        elif data[:2] == BARE_PONG and len(data) == SHORT_HEAD and not self.data:
-            return
+            if data[0] == FINAL_TEXT and 0 < length < LONG and data[1] == MASKED + length and not self.inside_message:
+                payload = unmasked(data)
+                if payload.isascii():
+                    self.onMessage(payload, False)
+                    return
         self._dataReceived(data)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -300,16 +294,18 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
         Daphne leaves the pings to autobahn, where each takes a payload of its own, a timer, and three lines for a log.
         """
-        if self.state != self.STATE_OPEN or self.server.websocket_timeout >= 0:
-            super().check_timeouts()
         if self.state != self.STATE_OPEN:
+            super().check_timeouts()
             return
+        if 0 <= self.server.websocket_timeout < self.duration():
+            self.serverClose()
         now = time.time()
         if self._is_paused:  # the pong may have come, but it is not read
             self.last_ping, self._is_pinged = now, False
-        elif self._is_pinged and now - self.last_ping > self.server.ping_timeout:
-            self.onAutoPingTimeout()
-        elif not self._is_pinged and now - self.last_ping > self.server.ping_interval:
+        elif self._is_pinged:
+            if 0 < self.server.ping_timeout < now - self.last_ping:
+                self.onAutoPingTimeout()
+        elif now - self.last_ping > self.server.ping_interval:
             self.last_ping, self._is_pinged = now, True
             self.transport.write(PING)
 

@@ -1,0 +1,142 @@
+"""`python -m benchmarks.profile`: where the CPU time of a publish goes, by whose code spends it."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sysconfig
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+
+import uvloop
+
+from .bench import Bench
+from .figures import Window
+from .plan import FULL
+from .progress import Progress
+from .run import readable_errors, set_up
+from .servers import CONTENDERS, Contender, allow_open_files, started
+from .tables import number, table
+from .works import WORKS, Work
+
+RATE = 500  # samples a second
+PATIENCE = 30.0  # seconds that it may take longer
+IDLE_THREAD = "concurrent/futures/thread.py"  # of the database, which waits for work
+
+# Who spends a sample: the innermost frame that is in one of these files says so.
+REST = "event loop and the rest"
+PARTS = {
+    REST: ("twisted/internet/asyncioreactor", "uvicorn/server", "uvicorn/main"),
+    "HTTP: Twisted, Daphne": (
+        "twisted/",
+        "daphne/http",
+        "daphne/server",
+        "realtime/server/http",
+        "realtime/server/server",
+    ),
+    "HTTP and WebSocket: uvicorn": ("uvicorn/", "websockets/"),
+    "WebSocket: autobahn, Daphne, ours": ("autobahn/", "daphne/ws_", "realtime/server/websocket", "txaio/"),
+    "reading and writing": ("realtime/server/transport",),
+    "Django, Channels": ("channels/", "django/", "asgiref/"),
+    "channel layer, Redis": (
+        "redis/",
+        "channels_redis/",
+        "realtime/redishost",
+        "realtime/layers",
+        "realtime/channellayer",
+    ),
+    "metrics, logging": ("prometheus_client/", "logging/"),
+    "sockets: match, send, ack": ("realtime/consumers", "realtime/sockets", "realtime/filters", "realtime/protocol"),
+    "the delivery and its envelope": (
+        "realtime/delivery",
+        "realtime/rollcall",
+        "realtime/envelopes",
+        "realtime/events",
+    ),
+    "the publish: token, checks, answer": ("realtime/",),
+}
+
+
+def main() -> None:
+    given = arguments()
+    allow_open_files(FULL.open_files)
+    with readable_errors(), set_up(FULL, Progress()) as bench, tempfile.TemporaryDirectory() as folder:
+        stacks = Path(folder) / "stacks"
+        window = uvloop.run(profiled(bench, given.server, given.work, given.seconds, stacks))
+        shares = by_part(stacks.read_text().splitlines())
+    print(f"### {given.work.title}: {given.server.title}\n")
+    rows = [[part, number(share * window.cpu_ms), f"{share:.0%}"] for part, share in shares.items()]
+    print(table(("whose code", "CPU ms/publish", "share"), [*rows, ["all", number(window.cpu_ms), "100%"]]))
+
+
+def arguments() -> argparse.Namespace:
+    servers, works = {each.name: each for each in CONTENDERS}, {each.name: each for each in WORKS}
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.profile",
+        description="Sample a server in Python under load, with py-spy, and tell whose code spends its CPU time.",
+    )
+    parser.add_argument("server", nargs="?", default="redis", help=f"one of {', '.join(servers)}; default: redis")
+    parser.add_argument("work", nargs="?", default="acked-16", help=f"one of {', '.join(works)}; default: acked-16")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="N", help="default: 10")
+    given = parser.parse_args()
+    if given.server not in servers or given.work not in works or given.seconds <= 0:
+        parser.error("no such server or work, or no such time: --help names them")
+    given.server, given.work = servers[given.server], works[given.work]
+    return given
+
+
+async def profiled(bench: Bench, contender: Contender, work: Work, seconds: float, stacks: Path) -> Window:
+    """A window of the work, sampled into a file of stacks. The CPU time is of another window, without the sampling."""
+    with started(contender, bench.redis_url, bench.cores, work.textbook) as server:
+        bench.progress(f"{work.name}: {contender.title}")
+        bench = replace(bench, plan=replace(bench.plan, seconds=seconds))
+        window = await bench.window(work, server)
+        bench.progress(f"{work.name}, sampled: {contender.title}")
+        with spying(server.meter.pids[0], seconds, stacks):
+            await bench.window(work, server)
+    return window
+
+
+@contextmanager
+def spying(pid: int, seconds: float, stacks: Path) -> Iterator[None]:
+    """Samples the process while the block runs. Raises SystemExit when that is not allowed here."""
+    spy = Path(sysconfig.get_path("scripts")) / "py-spy"
+    command = [str(spy), "record", "--pid", str(pid), "--rate", str(RATE), "--format", "raw", "--output", str(stacks)]
+    process = subprocess.Popen([*command, "--duration", str(ceil(seconds))], stdout=PIPE, stderr=STDOUT, text=True)
+    try:
+        yield
+        said, _ = process.communicate(timeout=seconds + PATIENCE)
+    finally:
+        process.kill()
+    if process.returncode:
+        raise SystemExit(f"py-spy could not sample the server, which root may always do: {said}")
+
+
+def by_part(stacks: Iterable[str]) -> dict[str, float]:
+    """The share of each part, the largest first. A line is a stack, the outermost frame first, and how often it was."""
+    seen: Counter[str] = Counter()
+    for line in stacks:
+        stack, _, count = line.rpartition(" ")
+        if IDLE_THREAD not in stack:
+            seen[part(stack.split(";"))] += int(count)
+    return {name: count / seen.total() for name, count in seen.most_common()}
+
+
+def part(frames: Sequence[str]) -> str:
+    """Whose code the innermost frame is that belongs to anybody. A frame is `function (path:line)`."""
+    for frame in reversed(frames):
+        path = frame.rpartition("(")[2]
+        for name, beginnings in PARTS.items():
+            if path.startswith(beginnings):
+                return name
+    return REST
+
+
+if __name__ == "__main__":
+    main()
