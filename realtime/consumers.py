@@ -87,6 +87,7 @@ class RealtimeConsumer(AsyncJsonWebsocketConsumer):
             for task in (self._writer, self._expiry):
                 if task is not None:
                     task.cancel()
+            self._writer = self._expiry = self._more = None  # they hold the consumer, which would hold them
             try:
                 await self._sockets.remove(self)
             finally:

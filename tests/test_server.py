@@ -531,3 +531,22 @@ async def test_what_looks_like_a_pong_in_the_middle_of_a_frame_is_a_part_of_it()
             assert await service.publish("nobody") == NOBODY  # by then what was sent before has been read
             socket.send(rest)
             assert await asyncio.to_thread(socket.text) == "pong"
+
+
+async def test_a_socket_that_has_closed_leaves_nothing_to_the_garbage_collector() -> None:
+    """It comes rarely, and each socket would hold several KB until then."""
+    async with serving(application="tests.sites.uncollected:application", REALTIME_METRICS="true") as (service, _):
+
+        async def garbage() -> int:
+            return int((await service.request("GET", "/garbage")).text)
+
+        async def all_gone() -> bool:
+            return "\nrealtime_sockets 0.0\n" in (await service.request("GET", "/metrics")).text
+
+        for sockets in (1, 40):  # the first pays for what is made once
+            await garbage()
+            for _ in range(sockets):
+                async with service.connect("ann", {"type": "t"}) as socket:
+                    await service.deliver(socket, "ann", "t")
+            await until(all_gone)
+        assert await garbage() < 10 * sockets

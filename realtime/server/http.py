@@ -32,6 +32,7 @@ class WebRequest(DaphneWebRequest):
         if self.transport is None:  # It has become a socket. The channel would keep what came in behind the handshake.
             transport = channel.transport
             channel.rawDataReceived = getattr(transport, "wrappedProtocol", transport.protocol).dataReceived
+            channel.requests.clear()  # else the two hold each other until the garbage collector finds them
         return processed
 
     def _proxy_headers(self) -> tuple[str | None, ...]:

@@ -83,6 +83,10 @@ class Inbox:
         self._messages.append((message, size + OVERHEAD))
         self._bytes += size + OVERHEAD
 
+    def forget(self) -> None:
+        """Nobody needs to be told of room any more."""
+        self._has_room = _nobody
+
     async def get(self) -> Message:
         if not self._messages:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -100,6 +104,10 @@ class Inbox:
         if not self.is_full:
             self._has_room()
         return message
+
+
+def _nobody() -> None:
+    pass
 
 
 @implementer(IPushProducer)
@@ -168,6 +176,12 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         self._is_closed = True
         if hasattr(self, "server"):  # else it has been refused before Daphne knew of it
             super().onClose(*close)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        super().connectionLost(reason)
+        # What leads back here, so that only the garbage collector would free a socket, and it comes rarely.
+        self.inbox.forget()
+        self.__dict__.pop("is_closed", None)
 
     def unregisterProducer(self) -> None:
         super().unregisterProducer()
