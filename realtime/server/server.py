@@ -141,6 +141,15 @@ class Server(daphne.Server):
             application.cancel()
         if running:
             await asyncio.wait(running, timeout=LAST_MOMENT)
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Close what is left at once: until the process has ended somebody might say something, and nobody hear it."""
+        for transport in list(self.transports):
+            transport.loseConnection()
+        end = time.monotonic() + LAST_MOMENT
+        while self.transports and time.monotonic() < end:  # noqa: ASYNC110  (no hot path)
+            await asyncio.sleep(0.001)
 
     async def _drain(self) -> None:
         # A proxy may be sending a request on a connection that it has kept: such a one is closed by us behind its next
