@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from benchmarks.bench import Bench
 from benchmarks.figures import Spent, Window
 from benchmarks.idle import SETTLED
-from benchmarks.load import PATIENCE, Alarm, Load, Publisher, User, open_clients, open_publishers
-from benchmarks.servers import Contender, Running, started
+from benchmarks.load import PATIENCE, Alarm, Load, User, close_clients, open_clients, open_publishers
+from benchmarks.servers import REDIS, Contender, Running, started
 from benchmarks.works import CONNECTS
+from realtime.redishost import REUNION
 
 from .hosts import Host, Taken, taking
 from .points import BASE
@@ -29,7 +30,7 @@ class Step:
     redis_bytes: int  # by their subscriptions
     connects: Window  # of those that this step has added
     idle: Spent  # while nothing but pings is sent
-    publishes: Sequence[Window]
+    publishes: Sequence[Window] = ()
 
     @property
     def kb_per_socket(self) -> float:
@@ -65,24 +66,32 @@ class Crowd:
 class Hall:
     """Who is there, and who publishes to them."""
 
-    def __init__(self, bench: Bench, server: Running, publishers: Sequence[Publisher], alarm: Alarm) -> None:
-        self._bench, self._server, self._publishers, self._alarm = bench, server, publishers, alarm
+    def __init__(self, bench: Bench, server: Running, alarm: Alarm) -> None:
+        self._bench, self._server, self._alarm = bench, server, alarm
         self._host = Host(bench.redis_url)
-        self._held = self._redis_held = 0
+        self._meters = server.meter.resident, self._host.memory
+        self._before = [meter() for meter in self._meters]
         self.users: list[User] = []
 
     async def grow(self, size: int) -> Step:
-        meters = self._server.meter.resident, self._host.memory
-        before = [meter() for meter in meters]
+        """Nobody has published yet: what is held, the sockets hold."""
         connects = await self._let_in(size)
         await asyncio.sleep(SETTLED)
-        held, redis_held = (meter() - start for meter, start in zip(meters, before, strict=True))
-        self._held += held
-        self._redis_held += redis_held
+        held, redis_held = (meter() - start for meter, start in zip(self._meters, self._before, strict=True))
         with self._bench.spending(self._server) as idle:
             await asyncio.sleep(self._bench.plan.idle_seconds)
-        publishes = [await self._window() for _ in range(self._bench.plan.rounds)]
-        return Step(size, self._held, self._redis_held, connects, idle(), publishes)
+        return Step(size, held, redis_held, connects, idle())
+
+    async def shrink(self, size: int) -> list[Window]:
+        """Close sockets until there are so many, and publish to them."""
+        self.users, leaving = self.users[:size], self.users[size:]
+        await close_clients(leaving)
+        publishers = await open_publishers(self._server.door, BASE.publishers)  # new ones: the quiet are closed
+        load = Load(self.users, publishers, self._alarm)
+        windows = [await self._window(load) for _ in range(self._bench.plan.rounds)]
+        for publisher in publishers:
+            publisher.close()
+        return windows
 
     async def _let_in(self, size: int) -> Window:
         """Until there are so many."""
@@ -93,8 +102,7 @@ class Hall:
         self.users += new
         return Window.of(spent(), took)
 
-    async def _window(self) -> Window:
-        load = Load(self.users, self._publishers, self._alarm)
+    async def _window(self, load: Load) -> Window:
         await load.run(self._bench.plan.warm_up)
         with self._bench.spending(self._server) as spent:
             await load.run(self._bench.plan.seconds)
@@ -109,6 +117,7 @@ class Hall:
                     await asyncio.sleep(0)
                 while self._host.channels() < names:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK)
+        await asyncio.sleep(REUNION)  # until it takes publishes again at the latest
         return Outage(names, spent(), *taken())
 
 
@@ -117,14 +126,15 @@ async def fill(bench: Bench, contender: Contender, sizes: Sequence[int]) -> Crow
     with started(contender, bench.redis_url, bench.cores) as server:
         bench.progress(f"users, warm-up: {contender.title}", bench.plan.seconds)
         await bench.window(BASE, server)
-        publishers = await open_publishers(server.door, BASE.publishers)
-        hall = Hall(bench, server, publishers, alarm)
+        hall = Hall(bench, server, alarm)
         crowd = Crowd(contender, server.meter.resident())
         for size in sizes:
             bench.progress(f"users: {size:,}, {contender.title}", expected(size - len(hall.users), bench))
             crowd.steps.append(await hall.grow(size))
-        if contender.name == "redis":
+        if contender is REDIS:
             crowd.outage = await hall.outage()
+        bench.progress(f"users, publishes: {contender.title}")
+        crowd.steps = [replace(step, publishes=await hall.shrink(step.size)) for step in reversed(crowd.steps)][::-1]
         for user in hall.users:
             user.abort()
     return crowd

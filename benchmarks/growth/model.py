@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
-from statistics import linear_regression
+from math import ceil, fsum, inf
+from operator import mul
 from typing import NamedTuple
 
 from realtime.conf import Settings
+from realtime.redishost import COMMAND_TIMEOUT, NAMES_A_COMMAND
 
 from .crowds import Crowd, Outage
 from .plan import PROCESSES, SOCKETS
@@ -27,14 +28,17 @@ class Line(NamedTuple):
     off: float  # the largest difference from a measured y, as a share of it
 
     @classmethod
-    def through(cls, found: Sequence[tuple[float, float]]) -> Line:
-        """Least squares of (x, y). Of a single one, the line from zero through it, or level when that is at zero."""
-        xs, ys = zip(*found, strict=True)
-        if len(set(xs)) > 1:
-            slope, start = linear_regression(xs, ys)
-        else:
-            slope = ys[0] / xs[0] if xs[0] else 0.0
-            start = ys[0] - slope * xs[0]
+    def through(cls, found: Sequence[tuple[float, float]], relative: bool = False) -> Line:
+        """Least squares of (x, y), or of their shares of y where x lies far apart.
+
+        Of a single one, the line from zero through it, or level when that is at zero.
+        """
+        weights = [1 / y**2 if relative and y else 1.0 for _, y in found]
+        x_mean, y_mean = (fsum(map(mul, weights, each)) / fsum(weights) for each in zip(*found, strict=True))
+        square = fsum(weight * (x - x_mean) ** 2 for weight, (x, _) in zip(weights, found, strict=True))
+        product = fsum(weight * (x - x_mean) * y for weight, (x, y) in zip(weights, found, strict=True))
+        slope = product / square if square else y_mean / (x_mean or inf)
+        start = y_mean - slope * x_mean
         return cls(start, slope, max(abs(start + slope * x - y) / y if y else 0.0 for x, y in found))
 
 
@@ -51,8 +55,7 @@ class Model:
     idle: Line  # cores, by idle sockets
     connect_ms: float
     subscription_bytes: float  # in Redis
-    again_redis_us: float  # CPU, to subscribe to a name again: of Redis
-    again_us: float  # and of the process
+    again_us: float  # CPU of Redis, to subscribe to a name again
 
     @property
     def publish_ms(self) -> float:
@@ -66,7 +69,7 @@ def model(crowd: Crowd, outage: Outage, found: Found) -> Model:
     others = [1 - 1 / point.size for point in spread]  # the sockets are everywhere, the publishers too
     last = crowd.steps[-1]
     return Model(
-        sockets=Line.through([(point.size, point.median("cpu_ms")) for point in ours]),
+        sockets=Line.through([(point.size, point.median("cpu_ms")) for point in ours], relative=True),
         processes=Line.through([(x, point.median("cpu_ms")) for x, point in zip(others, spread, strict=True)]),
         commands=Line.through([(x, point.commands) for x, point in zip(others, spread, strict=True)]),
         command_ms=sum(point.redis_ms for point in spread) / sum(point.commands for point in spread),
@@ -75,8 +78,7 @@ def model(crowd: Crowd, outage: Outage, found: Found) -> Model:
         idle=Line.through([(step.size, step.idle_cores) for step in crowd.steps]),
         connect_ms=last.connects.cpu_ms,
         subscription_bytes=last.redis_bytes / last.size,
-        again_redis_us=1e6 * outage.redis.cpu / outage.names,
-        again_us=1e6 * outage.spent.server_cpu / outage.names,
+        again_us=1e6 * outage.redis.cpu / outage.names,
     )
 
 
@@ -105,9 +107,11 @@ def predicted(model: Model, sockets: int, rate: float) -> Iterator[Prediction]:
     yield Prediction("PUBLISH/s", "publishes/s × n", commands)
     yield Prediction("Redis hosts", f"PUBLISH/s × r ÷ {BUSY}", hosts)
     yield Prediction("PUBLISH/s of a host, each to one process", "PUBLISH/s ÷ hosts", commands / hosts)
-    yield Prediction("connections of a host", "processes × 2", 2 * processes)
     yield Prediction("subscriptions of a host", "sockets ÷ hosts", names)
     yield Prediction("MB of a host for them", "subscriptions × q", names * model.subscription_bytes / 1e6)
-    yield Prediction("s of a host's core to take them again", "subscriptions × u", names * model.again_redis_us / 1e6)
+    yield Prediction("s of a host's core to take them again", "subscriptions × u", names * model.again_us / 1e6)
+    turn = processes * NAMES_A_COMMAND * model.again_us / 1e6
+    formula = f"processes × {NAMES_A_COMMAND:,} × u, below {COMMAND_TIMEOUT}"
+    yield Prediction("s until each process is through with a command of them", formula, turn)
     seconds = sockets / processes * model.connect_ms / 1000
     yield Prediction("s of a process's core to let its sockets in", "sockets of a process × t", seconds)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.results import BUSY, as_json, machine
+from benchmarks.servers import REDIS, Contender
 from benchmarks.tables import number, table
 
-from .crowds import Crowd
+from .crowds import Crowd, Step
 from .model import Model, model, predicted
-from .plan import HOSTS, PROCESSES, PUBLISHERS, SOCKETS, Plan
+from .plan import HOSTS, PROCESSES, PUBLISHERS, SOCKETS, USERS, Plan
 from .points import Point
 
 LARGER = ((100_000, 10_000.0), (1_000_000, 100_000.0))  # sockets, publishes a second
@@ -23,15 +24,6 @@ TITLES = {
     HOSTS: "Redis hosts: the same with 2 processes and 256 users",
 }
 USERS_TITLE = "Users with 1 socket each in one process"
-USERS_HEADER = (
-    "server",
-    "users",
-    "KB/socket",
-    "idle: share of a core",
-    "CPU ms/publish",
-    "CPU ms/connect",
-    "bytes in Redis/user",
-)
 FIGURES: dict[str, Callable[[Point], str]] = {
     "CPU ms/publish": lambda point: number(point.median("cpu_ms")),
     "publishes/s": lambda point: number(point.median("rate")),
@@ -43,6 +35,13 @@ FIGURES: dict[str, Callable[[Point], str]] = {
     "PUBLISH/publish": lambda point: number(point.commands),
     "share of the busiest": lambda point: f"{point.busiest:.0%}",
 }
+USER_FIGURES: dict[str, Callable[[Step], str]] = {
+    "KB/socket": lambda step: number(step.kb_per_socket),
+    "idle: share of a core": lambda step: f"{step.idle_cores:.2%}",
+    "CPU ms/publish": lambda step: number(step.cpu_ms),
+    "CPU ms/connect": lambda step: number(step.connects.cpu_ms),
+}
+OF_REDIS = "bytes in Redis/user"  # what a peer keeps there is not by user
 COLUMNS = {
     SOCKETS: ("CPU ms/publish", "CPU ms/socket", "p50 ms"),
     PUBLISHERS: ("CPU ms/publish", "publishes/s", "p50 ms", "p99 ms", "Redis CPU ms/publish"),
@@ -68,23 +67,19 @@ class Report:
 
     def tables(self) -> Iterator[str]:
         if self.crowds:
-            yield f"### {USERS_TITLE}\n\n{table(USERS_HEADER, list(self._user_rows()))}\n"
+            steps = [
+                (step.size, crowd.contender, crowd_cells(crowd, step)) for crowd in self.crowds for step in crowd.steps
+            ]
+            yield f"### {USERS_TITLE}\n\n{side_by_side(USERS, steps)}\n"
         for factor, points in self.found.items():
-            rows = [[each.contender.title, f"{each.size:,}", *cells(each, COLUMNS[factor])] for each in points]
-            yield f"### {TITLES[factor]}\n\n{table(('server', factor, *COLUMNS[factor]), rows)}\n"
+            seen = [(each.size, each.contender, cells(each, COLUMNS[factor])) for each in points]
+            yield f"### {TITLES[factor]}\n\n{side_by_side(factor, seen)}\n"
         if made := self.model:
             yield f"### Model\n\n{table(('', 'coefficient', 'measured', 'off by at most'), coefficients(made))}\n"
             yield f"### Predicted\n\n{prediction(made)}\n"
         for title, reason in self.missing.items():
             yield f"Missing: {title}: {reason}\n"
         yield from self._warnings()
-
-    def _user_rows(self) -> Iterator[list[str]]:
-        for crowd in self.crowds:
-            for step in crowd.steps:
-                figures = (step.kb_per_socket, step.idle_cores, step.cpu_ms, step.connects.cpu_ms)
-                held = number(step.redis_bytes / step.size) if crowd.outage else ""
-                yield [crowd.contender.title, f"{step.size:,}", *map(number, figures), held]
 
     def _warnings(self) -> Iterator[str]:
         windows = {
@@ -117,8 +112,23 @@ class Report:
         }
 
 
-def cells(point: Point, columns: Sequence[str]) -> list[str]:
-    return [FIGURES[column](point) for column in columns]
+def cells(point: Point, columns: Sequence[str]) -> dict[str, str]:
+    return {column: FIGURES[column](point) for column in columns}
+
+
+def crowd_cells(crowd: Crowd, step: Step) -> dict[str, str]:
+    held = {OF_REDIS: number(step.redis_bytes / step.size)} if crowd.contender.name == REDIS.name else {}
+    return {column: figure(step) for column, figure in USER_FIGURES.items()} | held
+
+
+def side_by_side(factor: str, seen: Iterable[tuple[int, Contender, dict[str, str]]]) -> str:
+    """A row for each size; what is a peer's stands behind what is ours, with its name."""
+    rows: dict[int, dict[str, str]] = {}
+    for size, contender, found in seen:
+        whose = "" if contender.name == REDIS.name else f"{contender.title.partition(',')[0]}: "
+        rows.setdefault(size, {}).update({f"{whose}{column}": cell for column, cell in found.items()})
+    header = next(iter(rows.values()))
+    return table([factor, *header], [[f"{size:,}", *row.values()] for size, row in rows.items()])
 
 
 def coefficients(made: Model) -> list[list[str]]:
@@ -136,8 +146,7 @@ def coefficients(made: Model) -> list[list[str]]:
         ["p", "cores for the pings of a million sockets", number(per_million), f"{made.idle.off:.0%}"],
         ["t", "CPU ms of a connect", number(made.connect_ms), ""],
         ["q", "bytes of a subscription in Redis", number(made.subscription_bytes), ""],
-        ["u", "CPU µs of Redis to subscribe to a name again", number(made.again_redis_us), ""],
-        ["", "and of the process", number(made.again_us), ""],
+        ["u", "CPU µs of Redis to subscribe to a name again", number(made.again_us), ""],
     ]
 
 
