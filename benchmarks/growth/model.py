@@ -93,17 +93,24 @@ def predicted(model: Model, sockets: int, rate: float) -> Iterator[Prediction]:
     publishes = rate * (model.processes.start + model.processes.slope) / 1000
     pings = model.idle.slope * sockets
     processes = ceil(max((publishes + pings) / BUSY, sockets / MAX_SOCKETS))
-    commands = rate * (model.commands.start + model.commands.slope)
-    hosts = ceil(commands * model.command_ms / 1000 / BUSY)
-    names = sockets / hosts
     memory = (processes * model.memory_mb * 2**20 + sockets * model.socket_kb * 1024) / 1e9
+    each = sockets / processes
     yield Prediction("cores for publishes", "publishes/s × (a + b + c)", publishes)
     yield Prediction("cores for pings", "sockets × p", pings)
     yield Prediction("processes", f"cores ÷ {BUSY}, at least sockets ÷ {MAX_SOCKETS:,}", processes)
-    yield Prediction("sockets of a process", "sockets ÷ processes", sockets / processes)
-    proxies = ceil(sockets / processes / PORTS)
-    yield Prediction("addresses of nginx, or of each process", f"sockets of a process ÷ {PORTS:,}", proxies)
+    yield Prediction("sockets of a process", "sockets ÷ processes", each)
+    formula = f"sockets of a process ÷ {PORTS:,}"
+    yield Prediction("addresses of nginx, or of each process", formula, ceil(each / PORTS))
     yield Prediction("GB of all processes", "processes × m + sockets × k", memory)
+    yield from of_redis(model, sockets, rate, processes)
+    formula = "sockets of a process × t"
+    yield Prediction("s of a process's core to let its sockets in", formula, each * model.connect_ms / 1000)
+
+
+def of_redis(model: Model, sockets: int, rate: float, processes: int) -> Iterator[Prediction]:
+    commands = rate * (model.commands.start + model.commands.slope)
+    hosts = ceil(commands * model.command_ms / 1000 / BUSY)
+    names = sockets / hosts
     yield Prediction("PUBLISH/s", "publishes/s × n", commands)
     yield Prediction("Redis hosts", f"PUBLISH/s × r ÷ {BUSY}", hosts)
     yield Prediction("PUBLISH/s of a host, each to one process", "PUBLISH/s ÷ hosts", commands / hosts)
@@ -113,5 +120,3 @@ def predicted(model: Model, sockets: int, rate: float) -> Iterator[Prediction]:
     turn = processes * NAMES_A_COMMAND * model.again_us / 1e6
     formula = f"processes × {NAMES_A_COMMAND:,} × u, below {COMMAND_TIMEOUT}"
     yield Prediction("s until each process is through with a command of them", formula, turn)
-    seconds = sockets / processes * model.connect_ms / 1000
-    yield Prediction("s of a process's core to let its sockets in", "sockets of a process × t", seconds)
