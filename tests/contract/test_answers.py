@@ -18,10 +18,13 @@ GENEROUS = 2.0  # seconds that a busy machine may add where the contract says "a
 
 
 async def test_no_socket_at_all(service: Service, user: str) -> None:
-    """The answer comes at once, not after a wait."""
-    started = time.monotonic()
-    assert await service.publish(user, "t") == '{"clientCount":0,"results":[]}'
-    assert time.monotonic() - started < AT_ONCE
+    """The answer comes at once, not after a wait: that would be in each, a stall of the machine is in one."""
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert await service.publish(user, "t") == '{"clientCount":0,"results":[]}'
+        times.append(time.monotonic() - started)
+    assert min(times) < AT_ONCE
 
 
 async def test_no_matching_socket(service: Service, user: str) -> None:
