@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 AWAY = (LayerUnavailable, RedisError, OSError)
 """What a layer raises when its server is away: ours the first, others whatever their client raises."""
 
+PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
+
 
 @contextmanager
 def away_is_unavailable() -> Iterator[None]:
@@ -34,7 +36,6 @@ def away_is_unavailable() -> Iterator[None]:
         raise LayerUnavailable(repr(error)) from error
 
 
-PAUSE = 1.0  # seconds until a layer of another make is asked again after an error
 _tasks: set[asyncio.Task[None]] = set()  # the event loop keeps only weak references
 
 

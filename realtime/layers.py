@@ -133,10 +133,13 @@ class LocalChannelLayer(BaseChannelLayer):
 
     async def listen(self, take: Callable[[Message], bool]) -> str:
         """A new channel, each message of which `take` is called with."""
-        return self.open_reply_channel(take, "specific")[0]
+        return self._open("specific", take)[0]
 
-    def open_reply_channel(self, take: Callable[[Message], bool], prefix: str = REPLY) -> tuple[str, Inbox]:
+    def open_reply_channel(self, take: Callable[[Message], bool]) -> tuple[str, Inbox]:
         """A channel for the answers to one message: its name, and where to wait for them. To be closed."""
+        return self._open(REPLY, take)
+
+    def _open(self, prefix: str, take: Callable[[Message], bool]) -> tuple[str, Inbox]:
         name = f"{prefix}.{self.process}!{next(self._numbers)}"
         inbox = self.channels[name] = Inbox(take)
         return name, inbox

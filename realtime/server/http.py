@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory as DaphneHTTPFactory
@@ -45,10 +46,7 @@ class WebRequest(DaphneWebRequest):
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         transport = getattr(self.channel, "transport", None)
-        if isinstance(transport, Transport):
-            with transport.corked():
-                super().handle_reply(message)
-        else:
+        with transport.corked() if isinstance(transport, Transport) else nullcontext():
             super().handle_reply(message)
         if message["type"] == "http.response.start" and self.server.draining and self.channel is not None:
             self.setHeader(b"connection", b"close")

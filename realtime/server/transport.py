@@ -86,9 +86,8 @@ class Transport(asyncio.Protocol):
             self.protocol.connectionLost(Failure(reason))  # type: ignore[no-untyped-call]
         except Exception as error:
             logger.info(FAILED, error)
-        self.protocol = self._producer = (
-            None  # which lead back here, so that only the garbage collector would free them
-        )
+        # These lead back here, so that only the garbage collector would free them.
+        self.protocol = self._producer = None
 
     def _opened(self, opening: asyncio.Task[Any]) -> None:
         self._opening = None

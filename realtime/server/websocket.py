@@ -83,10 +83,6 @@ class Inbox:
         self._messages.append((message, size + OVERHEAD))
         self._bytes += size + OVERHEAD
 
-    def forget(self) -> None:
-        """Nobody needs to be told of room any more."""
-        self._has_room = _nobody
-
     async def get(self) -> Message:
         if not self._messages:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -104,10 +100,6 @@ class Inbox:
         if not self.is_full:
             self._has_room()
         return message
-
-
-def _nobody() -> None:
-    pass
 
 
 @implementer(IPushProducer)
@@ -149,7 +141,6 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
     _refused_body = b""
     _is_paused = False  # nothing more is read from the client
     _is_pinged = False  # and has said nothing since
-    _is_closed = False
 
     def makeConnection(self, transport: Any) -> None:
         self.inbox, self._outbox = Inbox(self._go_on), Outbox()
@@ -173,15 +164,14 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             self.end(CloseCode.RESTARTING)
 
     def onClose(self, *close: Any) -> None:
-        self._is_closed = True
         if hasattr(self, "server"):  # else it has been refused before Daphne knew of it
             super().onClose(*close)
 
     def connectionLost(self, reason: Any = None) -> None:
         super().connectionLost(reason)
-        # What leads back here, so that only the garbage collector would free a socket, and it comes rarely.
-        self.inbox.forget()
-        self.__dict__.pop("is_closed", None)
+        # They lead back here, so that only the garbage collector would free a socket, and it comes rarely.
+        for name in ("inbox", "application_queue", "is_closed"):
+            self.__dict__.pop(name, None)
 
     def unregisterProducer(self) -> None:
         super().unregisterProducer()
@@ -203,7 +193,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     async def reply(self, message: Message) -> None:
         """The `send` of the application."""
-        if not self._is_closed:
+        if self.state != self.STATE_CLOSED:
             self.handle_reply(message)
 
     def handle_reply(self, message: Message) -> None:
@@ -322,9 +312,6 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         elif now - self.last_ping > self.server.ping_interval:
             self.last_ping, self._is_pinged = now, True
             self.transport.write(PING)
-
-    def _sendAutoPing(self) -> None:
-        """Not as autobahn does."""
 
     def _pause(self) -> None:
         self._is_paused = True
