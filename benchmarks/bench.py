@@ -55,9 +55,12 @@ class Bench:
         with server.turn():
             async with self.load(work, server, Alarm()) as load:
                 await load.run(self.plan.warm_up)
-                with self.spending(server) as spent:
-                    await load.run(self.plan.seconds)
-                return Window.of(spent(), load.latencies)
+                return await self.measured(load, server)
+
+    async def measured(self, load: Load, server: Running) -> Window:
+        with self.spending(server) as spent:
+            await load.run(self.plan.seconds)
+        return Window.of(spent(), load.latencies)
 
     @asynccontextmanager
     async def load(self, work: Work, server: Running, alarm: Alarm) -> AsyncIterator[Load]:

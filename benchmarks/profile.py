@@ -27,7 +27,7 @@ from .works import WORKS, Work
 
 RATE = 500  # samples a second
 PATIENCE = 30.0  # seconds that it may take longer
-IDLE_THREAD = "concurrent/futures/thread.py"  # of the database, which waits for work
+IDLE_THREAD = "concurrent/futures/thread.py"  # where a thread is that waits for work
 
 # Who spends a sample: the innermost frame that is in one of these files says so.
 REST = "event loop and the rest"
@@ -123,8 +123,9 @@ def by_part(stacks: Iterable[str]) -> dict[str, float]:
     seen: Counter[str] = Counter()
     for line in stacks:
         stack, _, count = line.rpartition(" ")
-        if IDLE_THREAD not in stack:
-            seen[part(stack.split(";"))] += int(count)
+        frames = stack.split(";")
+        if IDLE_THREAD not in frames[-1]:
+            seen[part(frames)] += int(count)
     return {name: count / seen.total() for name, count in seen.most_common()}
 
 

@@ -88,7 +88,10 @@ class Hall:
         await close_clients(leaving)
         publishers = await open_publishers(self._server.door, BASE.publishers)  # new ones: the quiet are closed
         load = Load(self.users, publishers, self._alarm)
-        windows = [await self._window(load) for _ in range(self._bench.plan.rounds)]
+        windows = []
+        for _ in range(self._bench.plan.rounds):
+            await load.run(self._bench.plan.warm_up)
+            windows.append(await self._bench.measured(load, self._server))
         for publisher in publishers:
             publisher.close()
         return windows
@@ -101,12 +104,6 @@ class Hall:
             took = await open_clients(new, self._alarm)
         self.users += new
         return Window.of(spent(), took)
-
-    async def _window(self, load: Load) -> Window:
-        await load.run(self._bench.plan.warm_up)
-        with self._bench.spending(self._server) as spent:
-            await load.run(self._bench.plan.seconds)
-        return Window.of(spent(), load.latencies)
 
     async def outage(self) -> Outage:
         names = self._host.channels()

@@ -111,9 +111,9 @@ def on_hosts(bench: Bench, hosts: Sequence[Host]) -> Bench:
 async def sampled(bench: Bench, server: Running, work: Work, hosts: Sequence[Host]) -> Sample:
     async with bench.load(work, server, Alarm()) as load:
         await load.run(bench.plan.warm_up)
-        with bench.spending(server) as spent, taking(hosts) as taken:
-            await load.run(bench.plan.seconds)
-        return Sample(Window.of(spent(), load.latencies), taken())
+        with taking(hosts) as taken:
+            window = await bench.measured(load, server)
+        return Sample(window, taken())
 
 
 def expected(point: Point, bench: Bench) -> float:
