@@ -266,6 +266,12 @@ class Service:
         """A publish on its way, to be awaited for its answer."""
         return asyncio.create_task(self.publish(user, type, payload))
 
+    async def settle(self, user: str) -> None:
+        """Wait until acks whose sockets have settled have reached the process that waits for them: each socket's process
+        had passed its own on, and this publish, to no filter of the user's, asks and hears them all.
+        """
+        assert await self.publish(user, "of no filter") == NOBODY
+
     async def deliver(
         self, socket: Socket, user: str, type: str | None = None, payload: str | None = None, result: str = "null"
     ) -> Envelope:

@@ -43,6 +43,7 @@ async def test_the_first_ack_of_a_socket_counts(service: Service, user: str) -> 
         for result in ("1", "2", "3"):
             await one.ack(envelope, result)
         await one.settle()
+        await service.settle(user)
         assert not publish.done()
         await two.ack(await two.envelope(), '"two"')
         assert await publish == answered(2, "1", '"two"')

@@ -95,9 +95,7 @@ async def test_many_sockets_are_all_counted(service: Service, user: str) -> None
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
 async def test_results_are_in_the_order_of_arrival(service: Service, user: str, order: tuple[int, ...]) -> None:
-    """Not of connecting. The pong proves that the socket's process has passed the ack on, and the publish that asks all
-    processes of the user that the publisher's, which may read its own sockets first, has read it.
-    """
+    """Not of connecting."""
     async with (
         service.connect(user, {"type": "t"}) as one,
         service.connect(user, {"type": "t"}) as two,
@@ -110,7 +108,7 @@ async def test_results_are_in_the_order_of_arrival(service: Service, user: str, 
         for n in order:
             await sockets[n].ack(envelopes[n], str(n))
             await sockets[n].settle()
-            assert await service.publish(user, "of no filter") == NOBODY
+            await service.settle(user)
         assert await publish == answered(4, *map(str, order))
 
 
@@ -125,6 +123,7 @@ async def test_the_answer_comes_when_every_socket_has_acked(service: Service, us
         first, second = await one.envelope(), await two.envelope()
         await one.ack(first, "1")
         await one.settle()
+        await service.settle(user)
         assert not publish.done()
         await two.ack(second, "2")
         assert await publish == answered(2, "1", "2")
@@ -191,6 +190,7 @@ async def test_the_answer_comes_at_the_latest_after_the_ack_timeout(service: Ser
         publish = service.begin(user, "t")
         await one.ack(await one.envelope(), '"one"')
         await one.settle()
+        await service.settle(user)
         await two.envelope()
         await three.ack(await three.envelope(), '"three"')
         assert await publish == answered(3, '"one"', '"three"')
