@@ -13,7 +13,6 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from threading import get_ident
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
@@ -23,13 +22,13 @@ from channels.layers import BaseChannelLayer
 from channels_redis.serializers import registry
 from channels_redis.utils import _consistent_hash, _wrap_close, decode_hosts
 
+from .outbox import Done, Message, Outbox
 from .redishost import LayerUnavailable, RedisHost
 
 __all__ = ["LayerUnavailable", "LocalChannelLayer", "RedisChannelLayer"]
 
 logger = logging.getLogger(__name__)
 
-Message = dict[str, Any]
 CAPACITY = 10_000  # messages that wait in one channel; more are refused
 REPLY = "reply"  # how the names of reply channels begin
 
@@ -292,31 +291,6 @@ class RedisChannelLayer(BaseChannelLayer):
             await layer.flush()
 
 
-class Mail:
-    """What one turn of the event loop sends to one process, and who waits until it is on its way."""
-
-    __slots__ = ("_waiting", "messages")
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, Message]] = []
-        self._waiting: list[asyncio.Future[None]] = []
-
-    async def sent(self) -> None:
-        """Returns when Redis has it. Raises LayerUnavailable. To be called in the turn that the mail is of."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        await waiting
-
-    def end(self, error: Exception | None) -> None:
-        for waiting in self._waiting:
-            if waiting.done():
-                continue
-            if error is None:
-                waiting.set_result(None)
-            else:
-                waiting.set_exception(error)
-
-
 class RedisLoopLayer:
     """The part of a RedisChannelLayer that belongs to one event loop: a local layer, and who in Redis hears of it.
 
@@ -333,7 +307,7 @@ class RedisLoopLayer:
         self._hosts = [RedisHost(host, f"{layer.prefix}:process:all", self._on_message) for host in layer.hosts]
         self._host(self._process_channel).on_loss = self._lose_answers
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._outbox: dict[str, Mail] = {}
+        self._outbox = Outbox(layer.serializer.serialize, self._publish_soon)
         self._listening = False
 
     async def new_channel(self, prefix: str = "specific") -> str:
@@ -356,24 +330,16 @@ class RedisLoopLayer:
     async def send(self, channel: str, message: Message) -> None:
         _refuse_name(channel)
         await self._listen()
-        if mail := self.post(channel, message):
-            await mail.sent()
-
-    def post(self, channel: str, message: Message) -> Mail | None:
-        """Hand a message over in this process; to another it leaves after this turn of the event loop.
-
-        All that one turn sends to a process travels as one Redis message: the acks of a fan-out, say. Returns the mail
-        that it is part of, None when there is nothing left to do.
-        """
-        process = channel.partition("!")[0].rpartition(".")[2]
-        if process == self.local.process:
+        if process := self._elsewhere(channel):
+            await self._outbox.send(process, channel, message)
+        else:
             self.local.put(channel, message)
-            return None
-        if not self._outbox:
-            asyncio.get_running_loop().call_soon(self._empty_outbox)
-        mail = self._outbox.setdefault(self._process_prefix + process, Mail())
-        mail.messages.append((channel, message))
-        return mail
+
+    def post(self, channel: str, message: Message) -> None:
+        if process := self._elsewhere(channel):
+            self._outbox.post(process, channel, message)
+        else:
+            self.local.put(channel, message)
 
     async def group_add(self, group: str, channel: str) -> None:
         async with self._lock(group):
@@ -420,21 +386,13 @@ class RedisLoopLayer:
                 await self._host(self._process_channel).subscribe(self._process_channel)
                 self._listening = True
 
-    def _empty_outbox(self) -> None:
-        outbox, self._outbox = self._outbox, {}
-        for process_channel, mail in outbox.items():
-            try:
-                data = self._serializer.serialize(mail.messages)
-            except Exception as error:
-                logger.warning("an event to %s is lost: %r", process_channel, error)
-                mail.end(error)
-                continue
-            self._host(process_channel).publish_soon(process_channel, data, partial(self._sent, process_channel, mail))
+    def _elsewhere(self, channel: str) -> str | None:
+        """The channel in Redis of the process that has this channel, None when it is this one."""
+        process = channel.partition("!")[0].rpartition(".")[2]
+        return None if process == self.local.process else self._process_prefix + process
 
-    def _sent(self, process_channel: str, mail: Mail, error: LayerUnavailable | None) -> None:
-        if error is not None:
-            logger.warning("Redis is away: %d messages to %s are lost", len(mail.messages), process_channel)
-        mail.end(error)
+    def _publish_soon(self, process_channel: str, data: bytes, done: Done) -> None:
+        self._host(process_channel).publish_soon(process_channel, data, done)
 
     def _lose_answers(self) -> None:
         self.local.fail_replies(LayerUnavailable("the connection to Redis was lost, and answers with it"))

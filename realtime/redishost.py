@@ -49,6 +49,7 @@ class Pipeline:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._awaited: deque[asyncio.Future[Any]] = deque()
+        self._unsent: list[bytes] = []
 
     async def connect(self) -> None:
         await self._connection.connect()
@@ -59,14 +60,20 @@ class Pipeline:
         """
         if not self._connection.is_connected:
             raise LayerUnavailable("not connected to Redis")
-        # Redis-py's own way to send suspends, which takes a task for whoever can't wait. What waits for a Redis that
-        # does not read is bounded by the publishes under way, and by the heartbeat.
-        try:
-            self._connection._writer.writelines(self._connection.pack_command(*command))
-        except RuntimeError as error:  # uvloop's, for a connection that has been lost and is not closed yet
-            raise LayerUnavailable(f"the connection to Redis was lost: {error}") from error
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent += self._connection.pack_command(*command)
         self._awaited.extend(self._loop.create_future() for _ in range(answers))
         return self._awaited[-1]
+
+    def _write(self) -> None:
+        """All that one turn of the event loop sends, at once: Redis then answers it at once."""
+        unsent, self._unsent = self._unsent, []
+        # Redis-py's own way to send suspends, which takes a task for whoever can't wait. What waits for a Redis that
+        # does not read is bounded by the publishes under way, and by the heartbeat.
+        if self._connection.is_connected:
+            with suppress(RuntimeError):  # uvloop's, when it has been lost: whoever awaits an answer will be told
+                self._connection._writer.writelines(unsent)
 
     async def read(self, on_message: Callable[[str, bytes], None] | None = None) -> None:
         """Read until the connection is lost, which raises. Messages go to `on_message`, answers to who awaits them.

@@ -267,8 +267,8 @@ class Service:
         return asyncio.create_task(self.publish(user, type, payload))
 
     async def settle(self, user: str) -> None:
-        """Wait until acks whose sockets have settled have reached the process that waits for them: each socket's process
-        had passed its own on, and this publish, to no filter of the user's, asks and hears them all.
+        """Wait until acks whose sockets have settled have reached the process that waits for them: each socket's
+        process had passed its own on, and this publish, to no filter of the user's, asks and hears them all.
         """
         assert await self.publish(user, "of no filter") == NOBODY
 

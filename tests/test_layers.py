@@ -387,6 +387,40 @@ async def test_a_turn_s_messages_to_several_processes_arrive_in_order_each_in_on
             assert seen <= 3 * 20
 
 
+async def test_what_is_sent_while_other_mail_is_under_way_travels_together_with_the_next() -> None:
+    """With what is posted, which leaves at once, or when Redis has confirmed."""
+    delays = [0.0]
+    with valkey() as server:
+        async with (
+            slow_proxy(server.port, lambda: delays[-1]) as port,
+            redis_layer(f"redis://127.0.0.1:{port}") as sender,
+            redis_layer(server.connection_url) as receiver,
+            Redis.from_url(server.connection_url) as redis,
+            redis.pubsub() as spy,
+        ):
+            channel = await receiver.new_channel()
+            await sender.new_channel()
+            await spy.psubscribe("hopeflow:process:*")
+            await spy.get_message(timeout=5)
+            delays.append(0.4)
+            sends: list[asyncio.Task[None]] = []
+            for number in range(60):
+                if number == 40:
+                    assert [(await soon(receiver.receive(channel)))["n"]] == [0]  # the others wait
+                    sender.post(channel, {"type": "t", "n": number})
+                    assert [(await soon(receiver.receive(channel)))["n"] for _ in range(40)] == list(range(1, 41))
+                    assert not any(send.done() for send in sends)  # so none was confirmed
+                else:
+                    sends.append(asyncio.create_task(sender.send(channel, {"type": "t", "n": number})))
+                    await asyncio.sleep(0)
+            await soon(asyncio.gather(*sends))
+            assert [(await soon(receiver.receive(channel)))["n"] for _ in range(19)] == list(range(41, 60))
+            messages = 0
+            while await spy.get_message(timeout=0.2):
+                messages += 1
+            assert messages == 3
+
+
 async def test_rubbish_in_redis_is_logged_and_the_next_message_arrives(
     redis_url: str, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:

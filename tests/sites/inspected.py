@@ -24,7 +24,7 @@ def counts() -> dict[str, int]:
         "awaited": len(sockets().awaited),
         "channels": len(local.channels),
         "groups": len(local.groups),
-        "outbox": len(layer._outbox) if isinstance(layer, RedisLoopLayer) else 0,
+        "outbox": len(layer._outbox._mail | layer._outbox._under_way) if isinstance(layer, RedisLoopLayer) else 0,
         "locks": len(layer._locks) if isinstance(layer, RedisLoopLayer) else 0,
         "subscribed": len(layer._hosts[0]._subscribed) if isinstance(layer, RedisLoopLayer) else 0,
         "tasks": len(asyncio.all_tasks()),
