@@ -30,7 +30,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # seconds between two attempts to connec
 REUNION = 1.5  # seconds after an outage that the other processes are given: an attempt that hangs, a pause, another
 LOOK = 0.02  # seconds between two looks at whether they are
 BEATS = 4  # heartbeats for which a process that has gone counts as one that will be back
-CHUNK = 64 * 1024  # bytes that are read at once
 NAMES_A_COMMAND = 1000  # when subscribing to all again
 
 # RESP2: a subscribed connection answers nothing but its subscriptions, so every other reply is a message. No socket
@@ -42,23 +41,30 @@ class LayerUnavailable(Exception):
     """The channel layer's server is away. What was under way may or may not have happened. Trying again is right."""
 
 
-class Pipeline:
+class Pipeline(asyncio.Protocol):
     """One connection on which many callers have commands under way. Answers come in the order of the commands."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, on_message: Callable[[str, bytes], None] | None = None) -> None:
         self._connection = connection
+        self._on_message = on_message
         self._loop = asyncio.get_running_loop()
+        self._replies = hiredis.Reader(replyError=ResponseError)
         self._awaited: deque[asyncio.Future[Any]] = deque()
         self._unsent: list[bytes] = []
+        self._ended: asyncio.Future[None] = self._loop.create_future()
 
     async def connect(self) -> None:
         await self._connection.connect()
+        # From here on what arrives is handled at once: redis-py's reader would wake a task for it, and again for each
+        # answer. Its way to send suspends, which would take a task for whoever can't wait.
+        self._transport = self._connection._writer.transport
+        self._transport.set_protocol(self)
 
     def send(self, *command: str | bytes, answers: int = 1) -> asyncio.Future[Any]:
         """Send a command that is answered `answers` times (SUBSCRIBE: once a name). The future is the last answer, or
         the exception that came instead. Raises LayerUnavailable.
         """
-        if not self._connection.is_connected:
+        if self._ended.done():
             raise LayerUnavailable("not connected to Redis")
         if not self._unsent:
             self._loop.call_soon(self._write)
@@ -67,28 +73,39 @@ class Pipeline:
         return self._awaited[-1]
 
     def _write(self) -> None:
-        """All that one turn of the event loop sends, at once: Redis then answers it at once."""
-        unsent, self._unsent = self._unsent, []
-        # Redis-py's own way to send suspends, which takes a task for whoever can't wait. What waits for a Redis that
-        # does not read is bounded by the publishes under way, and by the heartbeat.
-        if self._connection.is_connected:
-            with suppress(RuntimeError):  # uvloop's, when it has been lost: whoever awaits an answer will be told
-                self._connection._writer.writelines(unsent)
+        """All that one turn of the event loop sends, at once: Redis then answers it at once.
 
-    async def read(self, on_message: Callable[[str, bytes], None] | None = None) -> None:
-        """Read until the connection is lost, which raises. Messages go to `on_message`, answers to who awaits them.
-
-        All that has arrived is taken at once; redis-py would wake for each answer.
+        What waits for a Redis that does not read is bounded by the publishes under way, and by the heartbeat.
         """
-        replies = hiredis.Reader(replyError=ResponseError)
-        while data := await self._connection._reader.read(CHUNK):
-            replies.feed(data)
-            while (reply := replies.gets()) is not False:
-                if on_message is not None and isinstance(reply, list) and reply[0] == b"message":
-                    on_message(reply[1].decode(), reply[2])
+        unsent, self._unsent = self._unsent, []
+        if not self._ended.done():
+            with suppress(RuntimeError):  # uvloop's, when it has been lost: whoever awaits an answer will be told
+                self._transport.writelines(unsent)
+
+    async def ended(self) -> None:
+        """Raises when the connection is lost."""
+        await self._ended
+
+    def data_received(self, data: bytes) -> None:
+        """Messages go to `on_message`, answers to who awaits them."""
+        try:
+            self._replies.feed(data)
+            while (reply := self._replies.gets()) is not False:
+                if self._on_message is not None and isinstance(reply, list) and reply[0] == b"message":
+                    self._on_message(reply[1].decode(), reply[2])
                 else:
                     self._answer(reply)
-        raise LayerUnavailable("the connection was closed by Redis")
+        except Exception as error:  # no Redis answers so
+            self._end(error)
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or LayerUnavailable("the connection was closed by Redis"))
+
+    def _end(self, error: Exception) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)
+            self._ended.exception()  # so that nobody complains of one that is not awaited any more
 
     def _answer(self, response: Any) -> None:
         awaited = self._awaited.popleft()
@@ -96,6 +113,7 @@ class Pipeline:
             awaited.set_result(response)
 
     async def close(self) -> None:
+        self._ended.cancel()
         while self._awaited:
             self._answer(LayerUnavailable("the connection to Redis was lost"))
         with suppress(RedisError, OSError):
@@ -215,14 +233,15 @@ class RedisHost:
 
     async def _stay_connected(self) -> None:
         """Connect, subscribe to all, and read until the connection is lost, which raises."""
-        listener, publisher = Pipeline(self._pool.make_connection()), Pipeline(self._pool.make_connection())
+        listener = Pipeline(self._pool.make_connection(), self._on_message)
+        publisher = Pipeline(self._pool.make_connection())
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT), asyncio.TaskGroup() as connecting:
                 connecting.create_task(listener.connect())
                 connecting.create_task(publisher.connect())
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(listener.read(self._on_message))
-                tasks.create_task(publisher.read())
+                tasks.create_task(listener.ended())
+                tasks.create_task(publisher.ended())
                 await self._subscribe_again(listener)
                 self._pipelines = listener, publisher
                 self._tried.set()
