@@ -47,8 +47,9 @@ PARTS = {
     "channel layer, Redis": (
         "redis/",
         "channels_redis/",
-        "realtime/redishost",
         "realtime/layers",
+        "realtime/outbox",
+        "realtime/redishost",
         "realtime/channellayer",
     ),
     "metrics, logging": ("prometheus_client/", "logging/"),

@@ -2,9 +2,9 @@
 
 The journey of an envelope, file by file. A backend calls `POST /publish`: `asgi` hands the request to `views`, which
 checks it and asks `delivery` to deliver. `envelopes` makes the text that every socket will get. `delivery` opens a
-reply channel and sends the envelope to the user's group through a channel layer (`layers`, `redishost`). In each
-process that has sockets of the user, `sockets` matches it (`filters`), reports how many match and hands it to their
-consumers (`consumers`), which send it. What the clients send back is read by `protocol`; an ack goes the same way
+reply channel and sends the envelope to the user's group through a channel layer (`layers`, `outbox`, `redishost`). In
+each process that has sockets of the user, `sockets` matches it (`filters`), reports how many match and hands it to
+their consumers (`consumers`), which send it. What the clients send back is read by `protocol`; an ack goes the same way
 back, `consumers` → `sockets` → the reply channel, where `rollcall` counts, and `delivery` answers as soon as there is
 nobody left to wait for.
 
