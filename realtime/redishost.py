@@ -142,10 +142,13 @@ class RedisHost:
         `to_all`: to whoever has subscribed. Then it is raised too until the processes that an outage cut off are back:
         a count that is taken before would be too low.
         """
-        _, publisher = self._pipelines or await self._connected()
+        listener, publisher = self._pipelines or await self._connected()
         if to_all:
             self._check_reunited()
         count: int = await _answer(publisher.send("PUBLISH", name, data))
+        if to_all and not count and name in self._subscribed:
+            # This process should have been among them: Redis has cut off the connection that listens, or says so now.
+            await _answer(listener.send("PING"))
         return count
 
     def publish_soon(self, name: str, data: bytes, done: Callable[[LayerUnavailable | None], None]) -> None:

@@ -47,7 +47,12 @@ class WebRequest(DaphneWebRequest):
     def handle_reply(self, message: dict[str, Any]) -> None:
         transport = getattr(self.channel, "transport", None)
         with transport.corked() if isinstance(transport, Transport) else nullcontext():
-            super().handle_reply(message)
+            try:
+                super().handle_reply(message)
+            except Exception as error:
+                if not self.finished or not isinstance(transport, Transport):
+                    raise
+                transport.fail(error)  # of the request behind this one, which Twisted begins to read then
         if message["type"] == "http.response.start" and self.server.draining and self.channel is not None:
             self.setHeader(b"connection", b"close")
             self.channel.persistent = False

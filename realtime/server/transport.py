@@ -22,8 +22,10 @@ from zope.interface import implementer
 
 logger = logging.getLogger(__name__)
 
+TURN = 16 * 1024  # bytes of one connection that are handled before others have their turn
 HIGH_WATER = 64 * 1024  # bytes that wait to be sent, above which the producer is told to pause, until none do
 FAILED = "a connection failed: %.200r"
+LAST_MOMENT = 1.0  # seconds that a client which has said its last is given to read what is there
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the client is told at once, whatever it has not read
 
 
@@ -42,6 +44,8 @@ class Transport(asyncio.Protocol):
         self._below: asyncio.Transport | None = None
         self._producer: Any = None
         self._is_paused = False  # for reading
+        self._unread = b""  # what has come beyond a turn
+        self._goes_on = False  # with that, soon
         self._is_ending = False
         self._corked: list[bytes] | None = None
         everybody.add(self)
@@ -63,11 +67,46 @@ class Transport(asyncio.Protocol):
             below.close()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= TURN and not self._unread:
+            self._hand_on(data)
+            return
+        # Uvloop reads up to 8 MB before anybody else has a turn, which of small frames is more than a million.
+        self._unread += data
+        if self._below is not None:
+            self._below.pause_reading()
+        self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if not self._goes_on:
+            self._goes_on = True
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._goes_on = False
+        if self._is_paused or self._below is None or self._below.is_closing():
+            return
+        if self._unread:
+            turn, self._unread = self._unread[:TURN], self._unread[TURN:]
+            self._hand_on(turn)
+            self._go_on_soon()
+        else:
+            self._below.resume_reading()
+
+    def _hand_on(self, data: bytes) -> None:
         try:
             self.protocol.dataReceived(data)
         except Exception as error:  # of Twisted's, say, at a Content-Length of 5,000 digits; anybody can send that
-            logger.info(FAILED, error)
-            self.abortConnection()
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """What the client has sent can't be handled."""
+        logger.info(FAILED, error)
+        self.abortConnection()
+
+    def eof_received(self) -> None:
+        """The event loop closes it when all has been sent; who does not read that has gone nevertheless."""
+        if self.is_sending:
+            asyncio.get_running_loop().call_later(LAST_MOMENT, self.abortConnection)
 
     def pause_writing(self) -> None:
         if self._producer is not None:
@@ -152,8 +191,7 @@ class Transport(asyncio.Protocol):
     def resumeProducing(self) -> None:
         if self._is_paused:
             self._is_paused = False
-            if self._below is not None and not self._below.is_closing():
-                self._below.resume_reading()
+            self._go_on_soon()
 
     stopProducing = loseConnection
 

@@ -20,7 +20,9 @@ from twisted.internet.interfaces import IPushProducer, ISSLTransport
 from zope.interface import implementer
 
 from .. import metrics
+from ..conf import conf
 from ..http import RETRY_SOON, Response
+from ..limits import Bucket
 from ..protocol import LONGEST_REASON, UNAVAILABLE, CloseCode
 from . import files
 
@@ -32,6 +34,8 @@ BUSY = Response.error(503, UNAVAILABLE, RETRY_SOON)
 
 # Of a masked frame of at most 125 bytes (RFC 6455, section 5.2).
 SHORT_HEAD, FINAL_TEXT, MASKED, LONG = 6, 0x81, 0x80, 126
+NO_CODE = 1006  # RFC 6455, section 7.1.5
+LAST_DATA = 7  # opcodes above are of control frames
 PING, BARE_PONG = b"\x89\x00", b"\x8a\x80"
 
 OF_THE_HANDSHAKE = (
@@ -106,25 +110,25 @@ class Inbox:
 class Outbox:
     """How much has been written for a client since it last kept up, as the transport tells."""
 
-    __slots__ = ("_keeps_up", "waiting")
+    __slots__ = ("keeps_up", "waiting")
 
     total = 0  # of all clients of the process
 
     def __init__(self) -> None:
         self.waiting = 0  # bytes, at most
-        self._keeps_up = True
+        self.keeps_up = True
 
     def put(self, size: int) -> None:
-        if not self._keeps_up:
+        if not self.keeps_up:
             self._add(size)
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: what is put from now on waits. It says so again with each write."""
-        self._keeps_up = False
+        self.keeps_up = False
 
     def resumeProducing(self) -> None:
         """It is empty."""
-        self._keeps_up = True
+        self.keeps_up = True
         self._add(-self.waiting)
 
     stopProducing = resumeProducing  # the client is gone
@@ -141,6 +145,8 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
     _refused_body = b""
     _is_paused = False  # nothing more is read from the client
     _is_pinged = False  # and has said nothing since
+    muted: bool  # the application has been told that it is closed
+    _bucket: Bucket | None = None  # of frames that the application does not see
 
     def makeConnection(self, transport: Any) -> None:
         self.inbox, self._outbox = Inbox(self._go_on), Outbox()
@@ -159,6 +165,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     def onOpen(self) -> None:
         super().onOpen()
+        self._go_on()
         self._forget_handshake()
         if self.server.draining:  # its handshake was under way
             self.end(CloseCode.RESTARTING)
@@ -223,11 +230,15 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             logger.info("cut off client=%s: it reads too slowly", self.client_addr)
             metrics.cut_off(CloseCode.TOO_SLOW)
             self.end(CloseCode.TOO_SLOW, "reads too slowly")
-            # Now, not when the client has noticed: nobody must wait for it until then.
-            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.TOO_SLOW)})
-            self.muted = True
+            self._part(CloseCode.TOO_SLOW)
         else:
             self.transport.write(frame)
+
+    def _part(self, code: int) -> None:
+        """Tell the application now, not when the client has noticed: nobody must wait for it until then."""
+        if not self.muted and hasattr(self, "application_queue"):
+            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": int(code)})
+            self.muted = True
 
     def _reads_too_slowly(self) -> bool:
         """Whether more waits for the client than may, or something while too much waits for all of them."""
@@ -254,6 +265,19 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         lines += [name + b": " + value for name, value in self._refusal.get("headers", [])]
         self.sendData(b"\r\n".join([*lines, b"", self._refused_body]))
 
+    def sendPong(self, payload: Any = None) -> None:
+        # A client that does not read gets none, else what waits for it had no bound. Its next ping will do as well
+        # (RFC 6455, section 5.5.3).
+        if self._outbox.keeps_up:
+            super().sendPong(payload)
+
+    def dropConnection(self, abort: bool = False) -> None:
+        unread = getattr(self.transport, "is_sending", True)
+        super().dropConnection(abort)
+        if unread and not abort:  # the client has said goodbye, or had to, and does not read
+            self._part(self.remoteCloseCode or NO_CODE)
+            asyncio.get_running_loop().call_later(self.closeHandshakeTimeout, self.transport.abortConnection)
+
     # What the client says
 
     def processHandshake(self) -> None:
@@ -275,6 +299,20 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
                     self.onMessage(payload, False)
                     return
         self._dataReceived(data)
+        if self.state == self.STATE_CONNECTING and len(self.data) > UNREAD and not self._is_paused:
+            self._pause()  # until the handshake has been answered
+
+    def onFrameBegin(self) -> None:
+        """Control frames and fragments never reach the application, which counts the others."""
+        if self.inside_message or self.current_frame.opcode > LAST_DATA:
+            if self._bucket is None:
+                self._bucket = Bucket(conf.FRAME_BURST, time.monotonic())
+            if not self._bucket.takes(conf.FRAME_RATE, conf.FRAME_BURST, time.monotonic()) and not self.muted:
+                logger.info("cut off client=%s: too many control frames and fragments", self.client_addr)
+                metrics.cut_off(CloseCode.TOO_MANY_FRAMES)
+                self.end(CloseCode.TOO_MANY_FRAMES)
+                self._part(CloseCode.TOO_MANY_FRAMES)
+        super().onFrameBegin()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self.muted:
