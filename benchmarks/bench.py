@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
-from .cores import Cores
+from .cores import Cores, time_waited
 from .figures import Spent, Window
 from .load import Alarm, Load, User, close_clients, open_clients, open_publishers
 from .plan import Plan
@@ -81,21 +81,21 @@ class Bench:
 
         The time that a server `beside` this one took of their core is not counted as time that this one had.
         """
-        meters = [server.meter.cpu, self.redis.cpu, process_time, perf_counter]
+        meters = [server.meter.cpu, self.redis.cpu, process_time, time_waited, perf_counter]
         if beside is not None and self.cores is not None:
             meters.append(beside.meter.cpu)
         before = [meter() for meter in meters]
         found: list[Spent] = []
         yield lambda: found[0]
-        cpu, redis_cpu, busy, seconds, *taken = (meter() - start for meter, start in zip(meters, before, strict=True))
-        if self.cores is not None and self.cores.redis == self.cores.generator:
-            busy += redis_cpu
+        cpu, redis_cpu, busy, waited, seconds, *taken = (
+            meter() - start for meter, start in zip(meters, before, strict=True)
+        )
         found.append(
             Spent(
                 seconds=seconds - sum(taken),
                 server_cpu=cpu,
                 redis_cpu=redis_cpu if server.contender.redis else 0.0,
-                generator_busy=busy / seconds,
+                generator_busy=(busy + waited) / seconds,
                 resident=server.meter.resident(),
             )
         )

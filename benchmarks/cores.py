@@ -14,8 +14,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 HOG = "while True: pass"
+SCHEDULED = Path("/proc/self/schedstat")  # https://docs.kernel.org/scheduler/sched-stats.html
+
+
+def time_waited() -> float:
+    """Seconds that this thread was ready to run, and somebody else had the core. 0 where the system does not say."""
+    try:
+        return int(SCHEDULED.read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class Spent:
     seconds: float  # in which the server had its core: without what another server took of it
     server_cpu: float
     redis_cpu: float
-    generator_busy: float  # share of the time that its core, which Redis may share, had something to do
+    generator_busy: float  # share of the time in which it ran, or waited for its core, which Redis may share
     resident: int  # bytes of memory of the server's processes, at the end
 
 
@@ -70,6 +70,31 @@ class Idle:
     bytes_held: int  # what the memory of the server has grown by
     crowded: Sequence[Window]  # with the idle sockets
     empty: Sequence[Window]  # another process without, in turns with the first
+
+    @property
+    def cpu_ms(self) -> float:
+        """Of the server, for each publish, with the idle sockets; so are the others."""
+        return 1000 * cpu_of_all(self.crowded)
+
+    @property
+    def redis_cpu_ms(self) -> float:
+        return statistics.median(window.redis_cpu_ms for window in self.crowded)
+
+    @property
+    def p50_ms(self) -> float:
+        return statistics.median(window.p50_ms for window in self.crowded)
+
+    @property
+    def p99_ms(self) -> float:
+        return statistics.median(window.p99_ms for window in self.crowded)
+
+    @property
+    def p999_ms(self) -> float:
+        return p999_of_all(self.crowded)
+
+    @property
+    def resident_mb(self) -> float:
+        return max(window.resident_mb for window in self.crowded)
 
     @property
     def kb_per_socket(self) -> float:

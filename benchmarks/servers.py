@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 
@@ -20,11 +21,13 @@ from .load import Answer, Door, decode_answer, nothing
 from .peers import node
 from .peers.packages import needs
 
-# None writes a line for what it serves.
+# Ours writes the lines that it does by default, with an access log on its own server. Others are told to keep
+# none, as docs/running.md says, since theirs show tokens. Peers write no line for what they serve.
+QUIET = {"LOG_LEVEL": "WARNING"}
 QUIET_DAPHNE = ("-v", "0")
+NO_ACCESS_LOG = ("--access-log", os.devnull)
 QUIET_UVICORN = ("--no-access-log", "--log-config", str(Path(__file__).with_name("uvicorn-log.json")))
 QUIET_GRANIAN = ("--no-access-log", "--log-level", "info")
-OURS_ENV = {"LOG_LEVEL": "WARNING"}
 
 LOG_LINES = 20  # of a server's log, shown when something goes wrong
 
@@ -37,9 +40,9 @@ class Contender:
     title: str
     redis: bool
     launch: Callable[..., AbstractContextManager[Server]] = realtime_server
-    arguments: tuple[str, ...] = QUIET_DAPHNE
+    arguments: tuple[str, ...] = ()
     application: str = APPLICATION
-    env: Mapping[str, str] = field(default_factory=lambda: OURS_ENV)
+    env: Mapping[str, str] = field(default_factory=dict)
     home: Path = ROOT
     processes: int = 1  # all on the same Redis
     one_of_two: bool = False  # it has what each of two workers has: see `cores`
@@ -64,6 +67,7 @@ TEXTBOOK = Contender(
     "textbook, channels_redis.core, daphne",
     redis=True,
     launch=daphne,
+    arguments=QUIET_DAPHNE,
     application="benchmarks.textbook.asgi:application",
     env={"DJANGO_SETTINGS_MODULE": "benchmarks.textbook.settings"},
     # With thousands of idle sockets it answers before the socket has reported, and mixed traffic is too fast for it.
@@ -76,9 +80,7 @@ SOCKETIO = Contender(
     "Socket.IO, in memory",
     redis=False,
     launch=node.socketio,
-    arguments=(),
     application=node.SERVER,
-    env={},
     home=node.FOLDER,
     dialect=SocketIO,
     why_missing=node.why_missing,
@@ -108,8 +110,13 @@ CONTENDERS = [
     REDIS,
     replace(REDIS, name="redis-half", title="ours, Redis layer, 1 of 2 workers", one_of_two=True, works=WORKERS),
     replace(REDIS, name="redis-2", title="ours, Redis layer, 2 workers", processes=2, works=WORKERS),
-    replace(LOCAL, name="local-daphne", title="ours, local layer, plain daphne", launch=daphne),
-    replace(REDIS, name="redis-daphne", title="ours, Redis layer, plain daphne", launch=daphne),
+    replace(REDIS, name="redis-quiet", title="ours, Redis layer, no log", arguments=QUIET_DAPHNE, env=QUIET),
+    replace(
+        LOCAL, name="local-daphne", title="ours, local layer, plain daphne", launch=daphne, arguments=NO_ACCESS_LOG
+    ),
+    replace(
+        REDIS, name="redis-daphne", title="ours, Redis layer, plain daphne", launch=daphne, arguments=NO_ACCESS_LOG
+    ),
     replace(REDIS, name="redis-uvicorn", title="ours, Redis layer, uvicorn", launch=uvicorn, arguments=QUIET_UVICORN),
     replace(
         REDIS,
@@ -187,6 +194,7 @@ def started(
 ) -> Iterator[Running]:
     """A server while the block runs; `textbook` holds variables that only the textbook reads."""
     env = environment(**contender.env, **(textbook or {}), REDIS_URL=redis_url if contender.redis else "")
+    env["REDIS_PREFIX"] = uuid4().hex  # Socket.IO's: else all of its servers on this Redis were one cluster
     with ExitStack() as stack:
         servers = [
             stack.enter_context(contender.launch(env, contender.application, *contender.arguments, home=contender.home))

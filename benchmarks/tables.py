@@ -11,8 +11,19 @@ from .works import IDLE, IN_WINDOWS, MIXED, Measurement
 
 FIGURES = ("cpu_ms", "redis_cpu_ms", "rate", "p50_ms", "p99_ms")
 HEADER = ("server", "CPU ms/{unit}", "÷ Socket.IO with Redis", "Redis CPU ms", "{units}/s", "p50 ms", "p99 ms")
-IDLE_FIGURES = ("kb_per_socket", "rate_with_none", "rate_share", "cpu_slowdown")
-IDLE_HEADER = ("server", "KB/socket", "publishes/s with none", "rate ÷ with none", "CPU ÷ with none")
+IDLE_COLUMNS = {
+    "server": "",
+    "KB/socket": "kb_per_socket",
+    "CPU ms/publish": "cpu_ms",
+    "÷ with none": "cpu_slowdown",
+    "Redis CPU ms": "redis_cpu_ms",
+    "publishes/s with none": "rate_with_none",
+    "rate ÷ with none": "rate_share",
+    "p50 ms": "p50_ms",
+    "p99 ms": "p99_ms",
+    "p99.9 ms": "p999_ms",
+    "most MB": "resident_mb",
+}
 TARGET_HEADER = ("target", "measured", "bound", "holds")
 HOLDS = {True: "yes", False: "NO", None: ""}
 
@@ -24,10 +35,10 @@ def tables(results: Results) -> Iterator[str]:
             yield f"### {title(measurement, results)}\n\n{table(window_header(measurement), rows)}\n"
     if results.idle:
         rows = [
-            [results.titles[name], *(number(getattr(idle, figure)) for figure in IDLE_FIGURES)]
+            [results.titles[name], *(number(getattr(idle, figure)) for figure in IDLE_COLUMNS.values() if figure)]
             for name, idle in results.idle.items()
         ]
-        yield f"### {title(IDLE, results)}\n\n{table(IDLE_HEADER, rows)}\n"
+        yield f"### {title(IDLE, results)}\n\n{table([*IDLE_COLUMNS], rows)}\n"
     if rows := [target_row(target) for target in targets(results)]:
         yield f"### Targets\n\n{table(TARGET_HEADER, rows)}\n"
     for name, reason in results.missing.items():

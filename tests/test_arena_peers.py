@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import uvloop
 
-from benchmarks.cores import HOG, Cores
+from benchmarks.cores import HOG, Cores, Hog, time_waited
 from benchmarks.load import Alarm, Door, Load, User, close_clients, nothing, open_clients, open_publishers, publish
 from benchmarks.servers import CONTENDERS, Contender, Running, started
 from benchmarks.works import CROWD, NOBODY
+from tests.clients import sign, token
 from tests.servers import ROOT, unable, valkey
 
 (HALF,) = (contender for contender in CONTENDERS if contender.one_of_two)
@@ -34,7 +36,9 @@ def redis_url() -> Iterator[str]:
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda contender: contender.name)
 def test_a_contender_answers_exactly(contender: Contender, redis_url: str) -> None:
-    """Users with one socket, ten and none get their envelopes, and the publishers exactly the acks."""
+    """Users with one socket, ten and none get their envelopes, and the publishers exactly the acks; what no socket has
+    subscribed to reaches none, and a publisher with a forged token nobody.
+    """
     if reason := contender.why_missing():
         unable(reason)
     with started(contender, redis_url, None, {**CROWD.textbook, **NOBODY.textbook}) as server:
@@ -52,6 +56,15 @@ async def deliver(server: Running, sockets: tuple[int, ...]) -> None:
         for user in users:
             await publish(publisher, user)
         publisher.close()
+    if server.contender.read is not nothing:
+        url = f"http://127.0.0.1:{server.door.publisher_port(0)}/publish"
+        other = {"userId": "user-1", "type": "of no filter"}
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(url, json=other, headers={"Authorization": f"Bearer {token('a publisher')}"})
+            assert answer.json() == {"clientCount": 0, "results": []}
+            forged = sign({"userId": "a publisher"}, secret="another secret " * 4)
+            answer = await client.post(url, json=other, headers={"Authorization": f"Bearer {forged}"})
+            assert answer.status_code == 401
     await close_clients(users)
 
 
@@ -72,6 +85,21 @@ def test_a_server_with_half_a_core_shares_it_only_in_its_turn() -> None:
             wait_until(lambda: hog.status() == psutil.STATUS_RUNNING)
         wait_until(lambda: hog.status() == psutil.STATUS_STOPPED)
     assert not hog.is_running()
+
+
+def test_the_time_in_which_somebody_else_has_the_core_counts_as_busy() -> None:
+    """By its own CPU time a load generator that is kept from its core looks idle."""
+    cores, before = os.sched_getaffinity(0), time_waited()
+    hog = Hog(core := min(cores))
+    os.sched_setaffinity(0, {core})
+    try:
+        with hog.eating():
+            end = time.monotonic() + 10
+            while time_waited() < before + 0.05:
+                assert time.monotonic() < end
+    finally:
+        os.sched_setaffinity(0, cores)
+        hog.end()
 
 
 def test_a_peer_that_cannot_be_installed_is_said_to_be_missing(tmp_path: Path) -> None:

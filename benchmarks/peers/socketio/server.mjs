@@ -11,7 +11,7 @@ import { Server } from "socket.io";
 
 import { userOf } from "./tokens.mjs";
 
-const { PORT = "0", REDIS_URL } = process.env;
+const { PORT = "0", REDIS_URL, REDIS_PREFIX } = process.env;
 const ACK_TIMEOUT = 5_000; // ms
 const PING_INTERVAL = 20_000; // ms, as the service's own
 const KEEP_ALIVE = 65_000; // ms that a publisher's connection may be quiet: more than what proxies keep theirs
@@ -144,7 +144,7 @@ function answer(response, status, content) {
 if (REDIS_URL) {
   const publisher = new Redis(REDIS_URL);
   const subscriber = publisher.duplicate();
-  io.adapter(createAdapter(publisher, subscriber, { publishOnSpecificResponseChannel: true }));
+  io.adapter(createAdapter(publisher, subscriber, { key: REDIS_PREFIX, publishOnSpecificResponseChannel: true }));
   await subscriber.ping(); // answered after the adapter's subscriptions, before which others would not be heard
 }
 http.listen(Number(PORT), "127.0.0.1", () => console.log(`Listening on port ${http.address().port}`));
