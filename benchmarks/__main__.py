@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from functools import partial
 from pathlib import Path
 
+from .arguments import new_file, new_folder
 from .charts import draw
 from .plan import FULL, QUICK, Plan
 from .progress import Progress
-from .results import Results
+from .results import Results, write
 from .run import forget, measure, readable_errors
 from .servers import CONTENDERS, add_elsewhere, allow_open_files
 from .tables import tables
@@ -34,8 +34,10 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--against", type=Path, metavar="FOLDER", help="measure another checkout of the project too, on plain daphne"
     )
-    options.add_argument("--json", type=Path, metavar="FILE", help="write all windows, ratios and targets to this file")
-    options.add_argument("--charts", type=Path, metavar="FOLDER", help="draw charts, as SVG, into this folder")
+    options.add_argument(
+        "--json", type=new_file, metavar="FILE", help="write all windows, ratios and targets to this file"
+    )
+    options.add_argument("--charts", type=new_folder, metavar="FOLDER", help="draw charts, as SVG, into this folder")
     options.add_argument(
         "--from", type=Path, metavar="FILE", dest="kept", help="measure nothing: take what --json has written"
     )
@@ -47,9 +49,10 @@ def main() -> None:
     given = options.parse_args()
     try:
         plan = (QUICK if given.quick else FULL).changed(given.plan)
-        results = Results.read(given.kept) if given.kept is not None else measured(plan, given)
+        kept = Results.read(given.kept) if given.kept is not None else None
     except ValueError as error:
         options.error(str(error))
+    results = kept or measured(plan, given)
     print("", *tables(results), sep="\n")
     if results.plan != FULL:
         print("Not the whole plan: enough to see that all works, too little to judge by.")
@@ -63,10 +66,6 @@ def measured(plan: Plan, given: argparse.Namespace) -> Results:
     allow_open_files(plan.open_files)
     with readable_errors():
         return measure(plan, given.only, Progress(), partial(write, given.json) if given.json is not None else forget)
-
-
-def write(file: Path, results: Results) -> None:
-    file.write_text(json.dumps(results.as_json(), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -33,10 +34,15 @@ class Plan:
         pairs = [wish.partition("=") for wish in wishes]
         if unknown := {name for name, _, _ in pairs} - set(types):
             raise ValueError(f"a plan has no {', '.join(sorted(unknown))}, but {', '.join(types)}")
-        figures = {name: types[name](value) for name, _, value in pairs}
-        if not all(0 < figure < 1e6 for figure in figures.values()):
-            raise ValueError("the figures of a plan are above zero and below a million")
-        return replace(self, **figures)
+        return replace(self, **{name: figure(types[name], name, value) for name, _, value in pairs})
+
+
+def figure(kind: Callable[[str], Any], name: str, value: str) -> Any:
+    with suppress(ValueError):
+        if 0 < (number := kind(value)) < 1e6:
+            return number
+    what = "a whole number" if kind is int else "a number"
+    raise ValueError(f"{name}={value}: {name} is {what} above zero and below a million")
 
 
 FULL = Plan(

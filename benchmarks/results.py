@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import psutil
@@ -62,8 +63,11 @@ class Results:
 
     @classmethod
     def read(cls, file: Path) -> Results:
-        """What `as_json` has kept. Raises ValueError for any other file."""
-        return msgspec.json.decode(file.read_bytes(), type=cls)
+        """What `as_json` has kept. Raises ValueError for any other file, and where there is none."""
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=cls)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{file} is not what --json has written: {error}") from None
 
     def found(self, measurement: str, server: str) -> Sequence[Window | Idle]:
         """One for each round; empty when it was not measured."""
@@ -102,6 +106,17 @@ class Results:
             "targets": [as_json(target) for target in targets(self)],
             "warnings": list(self.warnings()),
         }
+
+
+class Kept(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+
+
+def write(file: Path, found: Kept) -> None:
+    """In place of what was there, at once: a run that ends meanwhile leaves one or the other."""
+    beside = file.with_name(f"{file.name}.part")
+    beside.write_text(json.dumps(found.as_json(), indent=1) + "\n")
+    beside.replace(file)
 
 
 def as_json(value: Any) -> Any:

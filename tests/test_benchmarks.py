@@ -7,20 +7,24 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.__main__ import main
+from benchmarks.arguments import new_folder
 from benchmarks.charts import draw
 from benchmarks.figures import Idle, Spent, Window, p999_of_all
+from benchmarks.growth import __main__ as growth
 from benchmarks.load import Alarm, Load, User, open_clients, open_publishers
 from benchmarks.plan import FULL, QUICK
 from benchmarks.progress import Progress
-from benchmarks.results import Results
+from benchmarks.results import Results, write
 from benchmarks.run import choose, measure, seconds_of
 from benchmarks.servers import LOCAL, started
 from benchmarks.tables import tables
@@ -67,11 +71,55 @@ def test_a_run_prints_tables_and_keeps_all_for_later(tmp_path: Path) -> None:
 def test_a_plan_names_what_it_can_be_changed_by() -> None:
     assert QUICK.changed(["rounds=7", "seconds=0.5"]) == replace(QUICK, rounds=7, seconds=0.5)
     for wish in ("rounds=0", "rounds=-1", "rounds=x", "rounds", "rounds=1.5", "seconds=inf", "seconds=nan"):
-        with pytest.raises(ValueError, match=r"."):
+        with pytest.raises(ValueError, match=r"^(rounds|seconds)=.*: (rounds|seconds) is a "):
             QUICK.changed([wish])
     done = benchmarks("--plan", "speed=1")
     assert done.returncode == 2
     assert "error: a plan has no speed, but rounds, seconds, " in done.stderr
+
+
+@pytest.mark.parametrize("command", [main, growth.main])
+@pytest.mark.parametrize("wrong", ["not/there.json", ".", "file/found.json"])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    command: Callable[[], None], wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    assert f"no file can be written there: {tmp_path}" in refused(monkeypatch, command, "--json", tmp_path / wrong)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, command: Callable[[], None], *arguments: str | Path) -> str:
+    """What it says on stderr."""
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_, redirect_stderr(StringIO()) as said:
+        command()
+    assert exit_.value.code == 2
+    return said.getvalue()
+
+
+def test_charts_are_not_drawn_into_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert f"no folder can be there: {file}/below" in refused(monkeypatch, main, "--charts", file / "below")
+    assert new_folder(str(tmp_path / "not" / "yet there")) == tmp_path / "not" / "yet there"
+
+
+@pytest.mark.parametrize("wrong", ["missing.json", ".", "broken.json"])
+def test_a_file_that_cannot_be_read_is_named(wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken.json").write_text("{}")
+    said = refused(monkeypatch, main, "--from", tmp_path / wrong)
+    assert f"{tmp_path / wrong} is not what --json has written: " in said
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    """Who reads it meanwhile still has what was kept before."""
+    file = tmp_path / "found.json"
+    write(file, results())
+    kept = file.read_bytes()
+    with file.open("rb") as before:
+        write(file, results("redis"))
+        assert before.read() == kept
+    assert Results.read(file).names == ["redis"]
+    assert list(tmp_path.iterdir()) == [file]
 
 
 async def test_a_payload_that_is_not_what_was_published_ends_the_run() -> None:

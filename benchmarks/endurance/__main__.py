@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import uvloop
 
 from benchmarks import works
+from benchmarks.arguments import count, new_file, positive
 from benchmarks.progress import Progress
+from benchmarks.results import write
 from benchmarks.run import measure, readable_errors
 from benchmarks.servers import allow_open_files
 from tests.servers import NGINX
@@ -40,22 +40,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=positive, metavar="N", help=f"publishes a second; default: {FULL.rate:.0f}")
     parser.add_argument("--users", type=count, metavar="N", help=f"with 2 sockets each; default: {FULL.users}")
     parser.add_argument("--idle-sockets", type=count, metavar="N", help=f"default: {FULL.idle.idle_sockets}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found to this file")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all that was found to this file")
     return parser.parse_args()
-
-
-def positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e6:
-        raise ValueError
-    return number
-
-
-def count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def planned(given: argparse.Namespace) -> Plan:
@@ -79,7 +65,7 @@ def main() -> None:
     if given.quick:
         print("A quick run: enough to see that all works, too little to judge by.")
     if given.json is not None:
-        given.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+        write(given.json, report)
     if report.failures:
         raise SystemExit(1)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvloop
 
+from benchmarks.arguments import count, new_file, positive
 from benchmarks.bench import Bench
-from benchmarks.endurance.__main__ import count, positive
 from benchmarks.progress import Progress
+from benchmarks.results import write
 from benchmarks.run import present, readable_errors, set_up
 from benchmarks.servers import REDIS, SOCKETIO_REDIS, TITLES, allow_open_files
 
@@ -39,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=positive, metavar="N", help=f"of a window; default: {FULL.windows.seconds:.0f}"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found to this file")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="write all that was found to this file")
     return parser.parse_args()
 
 
@@ -57,7 +56,7 @@ def main() -> None:
     if given.quick:
         print("A quick run: enough to see that all works, too little to judge by.")
     if given.json is not None:
-        given.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+        write(given.json, report)
 
 
 async def run(bench: Bench, plan: Plan, names: Sequence[str]) -> Report:
