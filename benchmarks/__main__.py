@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from .charts import draw
 from .plan import FULL, QUICK, Plan
 from .progress import Progress
 from .results import Results, write
-from .run import forget, measure, readable_errors
-from .servers import CONTENDERS, add_elsewhere, allow_open_files
+from .run import forget, left_out, measure, readable_errors
+from .servers import CONTENDERS, TITLES, add_elsewhere, allow_open_files
 from .tables import tables
 from .works import MEASUREMENTS
 
@@ -52,6 +53,11 @@ def main() -> None:
         kept = Results.read(given.kept) if given.kept is not None else None
     except ValueError as error:
         options.error(str(error))
+    if kept is None and (out := left_out(set(given.only))):
+        said = f"what is to be measured has no part for {', '.join(out)}"
+        if set(out) == set(given.only) & set(TITLES):
+            options.error(said)
+        print(f"Mind: {said}.", file=sys.stderr)
     results = kept or measured(plan, given)
     print("", *tables(results), sep="\n")
     if results.plan != FULL:

@@ -23,8 +23,9 @@ from .progress import Progress
 from .results import Results
 from .servers import CONTENDERS, Contender, Meter
 from .storm import storm
-from .works import IDLE, MEASUREMENTS, MIXED, STORM, Measurement, Work, expected
+from .works import IDLE, MEASUREMENTS, MIXED, Measurement, Work, expected
 
+ONE_BY_ONE = (MIXED, IDLE)  # too many sockets for servers in turns
 SHOWN = 500  # characters of an error; some quote an answer with hundreds of acks
 
 
@@ -51,7 +52,8 @@ def forget(results: Results) -> None:
 
 
 def measure(plan: Plan, names: Sequence[str], progress: Progress, keep: Keep = forget) -> Results:
-    """`keep` is called after each measurement: something wrong ends the run, and what was found is lost with it."""
+    """`keep` is called after each measurement, and after each server where they come one by one: something wrong ends
+    the run, and what was found is lost with it."""
     with set_up(plan, progress) as bench:
         return uvloop.run(run(bench, names, keep))
 
@@ -74,9 +76,9 @@ async def run(bench: Bench, names: Sequence[str], keep: Keep) -> Results:
     chosen = list(choose(set(names), results.missing))
     bench.progress.expect(sum(len(by) * seconds_of(measurement, bench.plan) for measurement, by in chosen))
     for measurement, contenders in chosen:
-        if measurement is IDLE:
+        if measurement in ONE_BY_ONE:
             for contender in contenders:
-                results.idle[contender.name] = await idle(bench, contender)
+                await alone(measurement, contender, bench, results)
                 keep(results)
         else:
             results.works[measurement.name] = await windows(measurement, contenders, bench)
@@ -85,11 +87,22 @@ async def run(bench: Bench, names: Sequence[str], keep: Keep) -> Results:
     return results
 
 
+def left_out(names: set[str]) -> list[str]:
+    """The servers that are named, and take part in nothing that is."""
+    wanted, named = asked(names)
+    return [each.name for each in named if not any(measurement.suits(each, named=True) for measurement in wanted)]
+
+
+def asked(names: set[str]) -> tuple[Sequence[Measurement], Sequence[Contender]]:
+    """The measurements, and the servers that are named."""
+    named = [contender for contender in CONTENDERS if contender.name.removesuffix("-elsewhere") in names]
+    return [measurement for measurement in MEASUREMENTS if measurement.name in names] or MEASUREMENTS, named
+
+
 def choose(names: set[str], missing: dict[str, str]) -> Iterator[tuple[Measurement, Sequence[Contender]]]:
     """The measurements, and who takes part in each."""
-    named = [contender for contender in CONTENDERS if contender.name.removesuffix("-elsewhere") in names]
+    wanted, named = asked(names)
     contenders = list(present(named or CONTENDERS, missing))
-    wanted = [measurement for measurement in MEASUREMENTS if measurement.name in names] or MEASUREMENTS
     for measurement in wanted:
         if taking_part := [each for each in contenders if measurement.suits(each, named=bool(named))]:
             yield measurement, taking_part
@@ -107,14 +120,19 @@ def present(contenders: Iterable[Contender], missing: dict[str, str]) -> Iterato
 async def windows(measurement: Measurement, contenders: Sequence[Contender], bench: Bench) -> dict[str, list[Window]]:
     if isinstance(measurement, Work):
         return await bench.in_turns(measurement, contenders, partial(bench.window, measurement))
-    if measurement is STORM:
-        return await bench.in_turns(measurement, contenders, partial(storm, bench))
-    return {contender.name: [await mixed(bench, contender)] for contender in contenders}
+    return await bench.in_turns(measurement, contenders, partial(storm, bench))
+
+
+async def alone(measurement: Measurement, contender: Contender, bench: Bench, results: Results) -> None:
+    if measurement is IDLE:
+        results.idle[contender.name] = await idle(bench, contender)
+    else:
+        results.works.setdefault(measurement.name, {})[contender.name] = [await mixed(bench, contender)]
 
 
 def seconds_of(measurement: Measurement, plan: Plan) -> float:
     """That it should take for one server, about."""
-    return expected(measurement, plan) * (1 if measurement in (IDLE, MIXED) else plan.rounds + 1)
+    return expected(measurement, plan) * (1 if measurement in ONE_BY_ONE else plan.rounds + 1)
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -16,8 +16,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks import run
 from benchmarks.__main__ import main
 from benchmarks.arguments import new_folder
+from benchmarks.bench import Bench
 from benchmarks.charts import draw
 from benchmarks.figures import Idle, Spent, Window, p999_of_all
 from benchmarks.growth import __main__ as growth
@@ -26,7 +28,7 @@ from benchmarks.plan import FULL, QUICK
 from benchmarks.progress import Progress
 from benchmarks.results import Results, write
 from benchmarks.run import choose, measure, seconds_of
-from benchmarks.servers import LOCAL, started
+from benchmarks.servers import LOCAL, REDIS, Contender, Meter, started
 from benchmarks.tables import tables
 from benchmarks.targets import GOALS, targets
 from benchmarks.wire import Wrong
@@ -120,6 +122,15 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
         assert before.read() == kept
     assert Results.read(file).names == ["redis"]
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_servers_that_take_no_part_in_what_is_asked_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none takes part, nothing is started."""
+    said = "what is to be measured has no part for"
+    assert f"error: {said} textbook\n" in refused(monkeypatch, main, "--only", "mixed", "textbook")
+    assert f"error: {said} textbook, view\n" in refused(monkeypatch, main, "--only", "workers", "textbook", "view")
+    assert run.left_out({"workers", "view", "redis-2"}) == ["view"]
+    assert run.left_out({"mixed", "local-daphne"}) == run.left_out({"textbook"}) == run.left_out({"mixed"}) == []
 
 
 async def test_a_payload_that_is_not_what_was_published_ends_the_run() -> None:
@@ -259,6 +270,22 @@ def test_each_measurement_is_kept_before_the_next_begins() -> None:
     with pytest.raises(Wrong), unpinned():
         measure(plan, ["local", "acked-1", "acked-16", "nobody"], Progress(), stop_at_the_second)
     assert kept == [{"acked-1"}, {"acked-1", "acked-16"}]
+
+
+async def test_what_is_measured_server_by_server_is_kept_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when the last of them is through."""
+    kept: list[list[str]] = []
+
+    async def fail_on_redis(bench: Bench, contender: Contender) -> Window:
+        if contender is REDIS:
+            raise Wrong
+        return window()
+
+    monkeypatch.setattr(run, "mixed", fail_on_redis)
+    bench = Bench(QUICK, "", Meter(), None, Progress())
+    with pytest.raises(Wrong):
+        await run.run(bench, ["local", "redis", "mixed"], lambda results: kept.append(list(results.works["mixed"])))
+    assert kept == [["local"]]
 
 
 @contextmanager
