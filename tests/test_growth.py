@@ -6,19 +6,24 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmarks.bench import Bench
 from benchmarks.figures import Spent, Window
+from benchmarks.growth import __main__ as command
 from benchmarks.growth.crowds import Crowd, Outage, Step
 from benchmarks.growth.hosts import Taken
 from benchmarks.growth.model import Line, Model, predicted
 from benchmarks.growth.plan import FULL, HOSTS, PROCESSES, PUBLISHERS, SOCKETS, USERS
 from benchmarks.growth.points import Point, Sample, key, points
 from benchmarks.growth.report import Report
-from benchmarks.servers import REDIS, SOCKETIO_REDIS
+from benchmarks.progress import Progress
+from benchmarks.servers import REDIS, SOCKETIO_REDIS, Contender, Meter
+from benchmarks.wire import Wrong
 
 from .servers import ROOT
 
@@ -118,6 +123,36 @@ def test_points_differ_from_the_base_in_one_factor() -> None:
     assert all(point.work == base for point in by[PROCESSES])
 
 
+def test_a_peer_is_not_measured_as_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where only it is asked for what it takes no part in, nothing is left."""
+    found = {factor: list(points(factor, FULL, [SOCKETIO_REDIS])) for factor in FULL.sizes}
+    assert [factor for factor, made in found.items() if made] == [SOCKETS]
+    monkeypatch.setattr(sys, "argv", ["growth", "--only", PROCESSES, HOSTS, "socketio-redis"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "error: nothing is left to measure: a peer takes part in users and sockets only" in capsys.readouterr().err
+
+
+async def test_a_crowd_is_kept_before_the_next_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    started = report()
+    (first,) = started.crowds
+    started.crowds.clear()
+
+    async def fail_on_the_peer(bench: Bench, contender: Contender, sizes: Sequence[int]) -> Crowd:
+        if contender is SOCKETIO_REDIS:
+            raise Wrong
+        return first
+
+    monkeypatch.setattr(command, "fill", fail_on_the_peer)
+    bench = Bench(FULL.windows, "", Meter(), None, Progress())
+    with pytest.raises(Wrong):
+        await command.run(
+            bench, started, [REDIS, SOCKETIO_REDIS], {}, lambda: kept.append(len(started.as_json()["users"]))
+        )
+    assert kept == [1]
+
+
 def test_no_size_is_above_the_most() -> None:
     assert FULL.at_most(64).sizes[PUBLISHERS] == (1, 4, 16, 64)
     assert FULL.at_most(2).sizes == {USERS: (2,), SOCKETS: (1, 2), PUBLISHERS: (1, 2), PROCESSES: (1, 2), HOSTS: (1, 2)}
@@ -135,8 +170,8 @@ def test_a_run_prints_tables_a_model_and_what_it_predicts(tmp_path: Path) -> Non
     """Every factor, for real: servers, Redis hosts, an outage of the subscriptions."""
     file = tmp_path / "found.json"
     brief = ("--quick", "--most", "2", "--seconds", "0.05", "--only", "redis", "--json", str(file))
-    command = [sys.executable, "-m", "benchmarks.growth", *brief]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    arguments = [sys.executable, "-m", "benchmarks.growth", *brief]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\[ *\d+%, about \d+ s left\] hosts, round 1 of 1: 2, ours, Redis layer$", done.stderr, re.M)
     titles = re.findall(r"^### (\w+)", done.stdout, re.MULTILINE)

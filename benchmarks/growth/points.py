@@ -13,7 +13,7 @@ from statistics import median
 from benchmarks.bench import Bench
 from benchmarks.figures import Window
 from benchmarks.load import Alarm
-from benchmarks.servers import Contender, Meter, Running, started
+from benchmarks.servers import REDIS, Contender, Meter, Running, started
 from benchmarks.works import Work
 
 from .hosts import Host, Taken, several, taking
@@ -68,20 +68,21 @@ class Point:
 
 def points(factor: str, plan: Plan, contenders: Sequence[Contender]) -> Iterator[Point]:
     """Peers take part only in what they can tell something about."""
-    ours = contenders[0]
+    ours = [contender for contender in contenders if contender is REDIS]
     for size in plan.sizes[factor]:
         if factor == SOCKETS:
             yield from (Point(factor, size, each, replace(ONE_USER, sockets=size)) for each in contenders)
         elif factor == PUBLISHERS:
-            yield Point(factor, size, ours, replace(BASE, publishers=size))
+            yield from (Point(factor, size, each, replace(BASE, publishers=size)) for each in ours)
         elif factor == PROCESSES:
-            yield Point(factor, size, replace(ours, processes=size), BASE)
+            yield from (Point(factor, size, replace(each, processes=size), BASE) for each in ours)
         elif factor == HOSTS:
-            yield Point(factor, size, replace(ours, processes=2), MANY_USERS, hosts=size)
+            yield from (Point(factor, size, replace(each, processes=2), MANY_USERS, hosts=size) for each in ours)
 
 
-async def measure(bench: Bench, wanted: Sequence[Point]) -> None:
-    """Put samples into the points. Those that differ in what is asked only, share a server."""
+async def measure(bench: Bench, wanted: Sequence[Point], keep: Callable[[], None]) -> None:
+    """Put samples into the points, and call `keep` after each round. Those that differ in what is asked only, share a
+    server."""
     with several(bench, max(point.hosts for point in wanted)) as hosts, ExitStack() as stack:
         running: dict[tuple[str, int, int], tuple[Bench, Running]] = {}
         for point in wanted:
@@ -97,6 +98,8 @@ async def measure(bench: Bench, wanted: Sequence[Point]) -> None:
                 sample = await sampled(*running[key(point)], point.work, hosts[: point.hosts])
                 if number:
                     point.samples.append(sample)
+            if number:
+                keep()
 
 
 def key(point: Point) -> tuple[str, int, int]:

@@ -13,7 +13,7 @@ from benchmarks.tables import number, table
 from .crowds import Crowd, Step
 from .model import Model, model, predicted
 from .plan import HOSTS, PROCESSES, PUBLISHERS, SOCKETS, USERS, Plan
-from .points import Point
+from .points import Found, Point
 
 LARGER = ((100_000, 10_000.0), (1_000_000, 100_000.0))  # sockets, publishes a second
 
@@ -54,7 +54,7 @@ COLUMNS = {
 class Report:
     plan: Plan
     crowds: list[Crowd] = field(default_factory=list)
-    found: dict[str, list[Point]] = field(default_factory=dict)  # by factor
+    found: Found = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)  # why servers could not be measured, by their titles
 
     @property
