@@ -13,7 +13,7 @@ from .figures import Spent, Window
 from .load import Alarm, Load, User, close_clients, open_clients, open_publishers
 from .plan import Plan
 from .progress import Progress
-from .servers import Contender, Meter, Running, started
+from .servers import Contender, Meter, Running, blamed, started
 from .works import Measurement, Work, expected
 
 # Each window has users of its own: sockets of an earlier one may still be leaving their groups.
@@ -46,7 +46,8 @@ class Bench:
                 for server in servers:
                     title = f"{measurement.name}, {part}: {server.contender.title}"
                     self.progress(title, expected(measurement, self.plan))
-                    seen = await window(server)
+                    with blamed(server.contender):
+                        seen = await window(server)
                     if number:
                         found[server.contender.name].append(seen)
         return found

@@ -11,7 +11,7 @@ from functools import partial
 import uvloop
 from redis import Redis
 
-from tests.servers import valkey
+from tests.servers import DidNotStart, valkey
 
 from .bench import Bench
 from .cores import Cores
@@ -23,6 +23,7 @@ from .progress import Progress
 from .results import Results
 from .servers import CONTENDERS, Contender, Meter
 from .storm import storm
+from .wire import Wrong
 from .works import IDLE, MEASUREMENTS, MIXED, Measurement, Work, expected
 
 ONE_BY_ONE = (MIXED, IDLE)  # too many sockets for servers in turns
@@ -32,16 +33,18 @@ SHOWN = 500  # characters of an error; some quote an answer with hundreds of ack
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """What ends a run, as a line rather than a traceback."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers are stopped then too
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # so that the servers are stopped then too
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as by nohup
+            signal.signal(ending, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         raise SystemExit("stopped") from None
     except TimeoutError:
         raise SystemExit("hung: the last line above says where") from None
-    except ExceptionGroup as group:
-        errors = dict.fromkeys(repr(error)[:SHOWN] for error in leaves(group))  # each once
-        raise SystemExit("\n".join(errors)) from None
+    except (ExceptionGroup, Wrong, ConnectionError, DidNotStart) as error:
+        whose = "".join(f"{title}: " for title in getattr(error, "__notes__", ()))
+        raise SystemExit("\n".join(dict.fromkeys(f"{whose}{said(leaf)}" for leaf in leaves(error)))) from None
 
 
 Keep = Callable[[Results], None]
@@ -135,9 +138,13 @@ def seconds_of(measurement: Measurement, plan: Plan) -> float:
     return expected(measurement, plan) * (1 if measurement in ONE_BY_ONE else plan.rounds + 1)
 
 
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from leaves(each)
+    else:
+        yield error
+
+
+def said(error: BaseException) -> str:
+    return str(error) if isinstance(error, DidNotStart) else repr(error)[:SHOWN]

@@ -189,13 +189,24 @@ class Running:
 
 
 @contextmanager
+def blamed(contender: Contender) -> Iterator[None]:
+    """What goes wrong in the block is noted down to this server, unless it is to another."""
+    try:
+        yield
+    except Exception as error:
+        if not hasattr(error, "__notes__"):
+            error.add_note(contender.title)
+        raise
+
+
+@contextmanager
 def started(
     contender: Contender, redis_url: str, cores: Cores | None, textbook: Mapping[str, str] | None = None
 ) -> Iterator[Running]:
     """A server while the block runs; `textbook` holds variables that only the textbook reads."""
     env = environment(**contender.env, **(textbook or {}), REDIS_URL=redis_url if contender.redis else "")
     env["REDIS_PREFIX"] = uuid4().hex  # Socket.IO's: else all of its servers on this Redis were one cluster
-    with ExitStack() as stack:
+    with blamed(contender), ExitStack() as stack:
         servers = [
             stack.enter_context(contender.launch(env, contender.application, *contender.arguments, home=contender.home))
             for _ in range(contender.processes)
@@ -210,8 +221,8 @@ def started(
         door = Door([int(server.url.rpartition(":")[2]) for server in servers], contender.dialect, contender.read)
         try:
             yield Running(contender, door, Meter.of_family(*(server.process.pid for server in servers)), hog)
-        except Exception:
-            for server in servers:
+        except Exception as error:
+            for server in servers if contender.title in getattr(error, "__notes__", (contender.title,)) else ():
                 lines = server.log.splitlines()[-LOG_LINES:]
                 print(f"The log of {contender.title} ends:", *lines, sep="\n", file=sys.stderr)
             raise

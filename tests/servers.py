@@ -86,8 +86,12 @@ class Server:
             self.process.wait(START_TIMEOUT)
 
 
+class DidNotStart(RuntimeError):
+    """With all that it has logged."""
+
+
 def wait_for_line(process: Process, log_path: Path, pattern: str) -> re.Match[str]:
-    """The first match of `pattern` in the log. Raises RuntimeError, log included, when the process ends before."""
+    """The first match of `pattern` in the log. Raises DidNotStart when the process ends before, or takes too long."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         exited = process.poll() is not None
@@ -97,7 +101,7 @@ def wait_for_line(process: Process, log_path: Path, pattern: str) -> re.Match[st
             break
         time.sleep(0.02)
     process.kill()
-    raise RuntimeError(f"{process.args!r} did not start:\n{log_path.read_text(errors='replace')}")
+    raise DidNotStart(f"{process.args!r} did not start:\n{log_path.read_text(errors='replace')}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from benchmarks.plan import FULL, QUICK
 from benchmarks.progress import Progress
 from benchmarks.results import Results, write
 from benchmarks.run import choose, measure, seconds_of
-from benchmarks.servers import LOCAL, REDIS, Contender, Meter, started
+from benchmarks.servers import LOCAL, REDIS, Contender, Meter, blamed, started
 from benchmarks.tables import tables
 from benchmarks.targets import GOALS, targets
 from benchmarks.wire import Wrong
@@ -131,6 +132,46 @@ def test_servers_that_take_no_part_in_what_is_asked_are_named(monkeypatch: pytes
     assert f"error: {said} textbook, view\n" in refused(monkeypatch, main, "--only", "workers", "textbook", "view")
     assert run.left_out({"workers", "view", "redis-2"}) == ["view"]
     assert run.left_out({"mixed", "local-daphne"}) == run.left_out({"textbook"}) == run.left_out({"mixed"}) == []
+
+
+@pytest.fixture
+def plain_signals() -> Iterator[None]:
+    """A command handles them in its own way; afterwards it is as it was before."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("plain_signals")
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_whose_terminal_closes_stops_its_servers_as_one_that_is_told_to_end(ending: signal.Signals) -> None:
+    with pytest.raises(SystemExit, match="stopped"), run.readable_errors():
+        signal.raise_signal(ending)
+
+
+@pytest.mark.usefixtures("plain_signals")
+def test_a_run_that_is_to_outlive_its_terminal_does() -> None:
+    """As nohup says."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with run.readable_errors():
+        signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.usefixtures("plain_signals")
+def test_an_error_names_the_server_that_was_measured() -> None:
+    """It, and not those that wait for their turn."""
+    with pytest.raises(SystemExit) as exit_, run.readable_errors(), blamed(LOCAL), blamed(REDIS):
+        raise ExceptionGroup("", [Wrong("one"), ExceptionGroup("", [Wrong("two")])])
+    assert exit_.value.code == "ours, Redis layer: Wrong('one')\nours, Redis layer: Wrong('two')"
+
+
+@pytest.mark.usefixtures("plain_signals")
+def test_a_server_that_does_not_start_is_named_with_its_log() -> None:
+    broken = replace(LOCAL, title="broken", application="nothing:here")
+    with pytest.raises(SystemExit) as exit_, run.readable_errors(), started(broken, "", None):
+        pass
+    assert re.match(r"broken: .* did not start:\n(.*\n)*.*No module named 'nothing'", str(exit_.value.code))
 
 
 async def test_a_payload_that_is_not_what_was_published_ends_the_run() -> None:

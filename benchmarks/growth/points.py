@@ -13,7 +13,7 @@ from statistics import median
 from benchmarks.bench import Bench
 from benchmarks.figures import Window
 from benchmarks.load import Alarm
-from benchmarks.servers import REDIS, Contender, Meter, Running, started
+from benchmarks.servers import REDIS, Contender, Meter, Running, blamed, started
 from benchmarks.works import Work
 
 from .hosts import Host, Taken, several, taking
@@ -95,7 +95,8 @@ async def measure(bench: Bench, wanted: Sequence[Point], keep: Callable[[], None
             for point in wanted:
                 title = f"{point.factor}, {part}: {point.size}, {point.contender.title}"
                 bench.progress(title, expected(point, bench))
-                sample = await sampled(*running[key(point)], point.work, hosts[: point.hosts])
+                with blamed(point.contender):
+                    sample = await sampled(*running[key(point)], point.work, hosts[: point.hosts])
                 if number:
                     point.samples.append(sample)
             if number:
