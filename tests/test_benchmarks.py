@@ -25,6 +25,7 @@ from benchmarks.charts import draw
 from benchmarks.figures import Idle, Spent, Window, p999_of_all
 from benchmarks.growth import __main__ as growth
 from benchmarks.load import Alarm, Load, User, open_clients, open_publishers
+from benchmarks.peers import node
 from benchmarks.plan import FULL, QUICK
 from benchmarks.progress import Progress
 from benchmarks.results import Results, write
@@ -172,6 +173,20 @@ def test_a_server_that_does_not_start_is_named_with_its_log() -> None:
     with pytest.raises(SystemExit) as exit_, run.readable_errors(), started(broken, "", None):
         pass
     assert re.match(r"broken: .* did not start:\n(.*\n)*.*No module named 'nothing'", str(exit_.value.code))
+
+
+@pytest.mark.parametrize(
+    ("says", "reason"),
+    [("echo v18.20.1", "node is 18.20.1, not >=20"), ("exit 1", "node --version fails"), ("echo v20.0.0", None)],
+)
+def test_a_node_that_cannot_run_the_peer_is_told_so(
+    says: str, reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "node"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert node.why_too_old() == reason
 
 
 async def test_a_payload_that_is_not_what_was_published_ends_the_run() -> None:

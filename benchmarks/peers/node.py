@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,8 @@ def why_missing() -> str | None:
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"{program} is not installed"
+    if reason := why_too_old():
+        return reason
     if INSTALLED.exists() and INSTALLED.stat().st_mtime >= LOCK.stat().st_mtime:
         return None
     print(f"{' '.join(INSTALL)} in {FOLDER.relative_to(ROOT)}", file=sys.stderr, flush=True)
@@ -46,10 +49,32 @@ def why_missing() -> str | None:
     return f"npm ci failed: {' '.join(done.stderr.split())}" if done.returncode else None
 
 
+def why_too_old() -> str | None:
+    version, wanted = node_version(), package()["engines"]["node"]
+    if version is None:
+        return "node --version fails"
+    least = int(wanted.removeprefix(">="))
+    return f"node is {version}, not {wanted}" if int(version.partition(".")[0]) < least else None
+
+
 def versions() -> dict[str, str]:
     """Of Node, where there is one, and of the packages that the peer asks for."""
-    packages: dict[str, str] = json.loads((FOLDER / "package.json").read_text())["dependencies"]
-    if program := shutil.which("node"):
-        found = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-        packages["node"] = found.stdout.strip().removeprefix("v")
+    packages: dict[str, str] = package()["dependencies"]
+    if version := node_version():
+        packages["node"] = version
     return packages
+
+
+def package() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads((FOLDER / "package.json").read_text())
+    return found
+
+
+def node_version() -> str | None:
+    """None where there is none that runs."""
+    try:
+        found = subprocess.run(("node", "--version"), capture_output=True, text=True)
+    except OSError:
+        return None
+    match = re.match(r"v(\d+\.\S+)", found.stdout)
+    return match[1] if match and not found.returncode else None
