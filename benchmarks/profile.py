@@ -7,7 +7,7 @@ import subprocess
 import sysconfig
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import ceil
@@ -16,12 +16,14 @@ from subprocess import PIPE, STDOUT
 
 import uvloop
 
+from .arguments import positive
 from .bench import Bench
 from .figures import Window
+from .peers import node
 from .plan import FULL
 from .progress import Progress
 from .run import readable_errors, set_up
-from .servers import CONTENDERS, Contender, allow_open_files, started
+from .servers import CONTENDERS, Contender, Meter, allow_open_files, started
 from .tables import number, table
 from .works import WORKS, Work
 
@@ -84,12 +86,20 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("server", nargs="?", default="redis", help=f"one of {', '.join(servers)}; default: redis")
     parser.add_argument("work", nargs="?", default="acked-16", help=f"one of {', '.join(works)}; default: acked-16")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="N", help="default: 10")
+    parser.add_argument("--seconds", type=positive, default=10.0, metavar="N", help="default: 10")
     given = parser.parse_args()
-    if given.server not in servers or given.work not in works or given.seconds <= 0:
-        parser.error("no such server or work, or no such time: --help names them")
+    if given.server not in servers or given.work not in works:
+        parser.error("no such server or work: --help names them")
     given.server, given.work = servers[given.server], works[given.work]
+    if reason := why_not(given.server, given.work):
+        parser.error(f"{given.server.title}: {reason}")
     return given
+
+
+def why_not(contender: Contender, work: Work) -> str | None:
+    if contender.launch is node.socketio:
+        return "only servers in Python are sampled"
+    return contender.why_missing() if contender.takes_part(work.name) else f"it takes no part in {work.name}"
 
 
 async def profiled(bench: Bench, contender: Contender, work: Work, seconds: float, stacks: Path) -> Window:
@@ -97,11 +107,24 @@ async def profiled(bench: Bench, contender: Contender, work: Work, seconds: floa
     with started(contender, bench.redis_url, bench.cores, work.textbook) as server:
         bench.progress(f"{work.name}: {contender.title}")
         bench = replace(bench, plan=replace(bench.plan, seconds=seconds))
-        window = await bench.window(work, server)
+        with busiest(server.meter.pids) as pid:
+            window = await bench.window(work, server)
         bench.progress(f"{work.name}, sampled: {contender.title}")
-        with spying(server.meter.pids[0], seconds, stacks):
+        with spying(pid(), seconds, stacks):
             await bench.window(work, server)
     return window
+
+
+@contextmanager
+def busiest(pids: Iterable[int]) -> Iterator[Callable[[], int]]:
+    """What it gives tells which of the processes used most while the block ran, after the block: granian's first one
+    only starts the one that serves."""
+    meters = [Meter(pid) for pid in pids]
+    before = [meter.cpu() for meter in meters]
+    found: list[int] = []
+    yield lambda: found[0]
+    used = [meter.cpu() - start for meter, start in zip(meters, before, strict=True)]
+    found += meters[used.index(max(used))].pids
 
 
 @contextmanager
