@@ -133,6 +133,17 @@ def test_a_peer_is_not_measured_as_ours(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "error: nothing is left to measure: a peer takes part in users and sockets only" in capsys.readouterr().err
 
 
+def test_windows_are_changed_as_those_of_the_arena(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = command.parser().parse_args(["--most", "5", "--plan", "rounds=7", "seconds=0.5"])
+    assert command.planned(given).windows == replace(FULL.windows, rounds=7, seconds=0.5)
+    monkeypatch.setattr(sys, "argv", ["growth", "--plan", "rounds=x"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "error: rounds=x: rounds is a whole number" in capsys.readouterr().err
+
+
 async def test_a_crowd_is_kept_before_the_next_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
     started = report()
@@ -169,7 +180,7 @@ def test_the_generator_says_when_it_was_the_bottleneck_and_a_part_has_no_model()
 def test_a_run_prints_tables_a_model_and_what_it_predicts(tmp_path: Path) -> None:
     """Every factor, for real: servers, Redis hosts, an outage of the subscriptions."""
     file = tmp_path / "found.json"
-    brief = ("--quick", "--most", "2", "--seconds", "0.05", "--only", "redis", "--json", str(file))
+    brief = ("--quick", "--most", "2", "--plan", "seconds=0.05", "warm_up=0.01", "--only", "redis", "--json", str(file))
     arguments = [sys.executable, "-m", "benchmarks.growth", *brief]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import uvloop
 
-from benchmarks.arguments import count, new_file, positive
+from benchmarks.arguments import count, new_file
 from benchmarks.bench import Bench
 from benchmarks.progress import Progress
 from benchmarks.results import write
@@ -21,6 +22,7 @@ from .plan import FULL, QUICK, USERS, Plan
 from .points import Found, Point, expected, measure, points
 from .report import Report
 
+FIGURES = ("rounds", "seconds", "warm_up", "idle_seconds")  # of the plan: those that count here
 SERVERS = {contender.name: contender for contender in (REDIS, SOCKETIO_REDIS)}
 
 
@@ -37,7 +39,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=names, help="see below")
     options.add_argument("--most", type=count, metavar="N", help="no size of a factor is above this")
     options.add_argument(
-        "--seconds", type=positive, metavar="N", help=f"of a window; default: {FULL.windows.seconds:.0f}"
+        "--plan",
+        nargs="+",
+        default=[],
+        metavar="FIGURE=N",
+        help=f"change how much is measured: {', '.join(f'{name}={getattr(FULL.windows, name)}' for name in FIGURES)}",
     )
     options.add_argument("--json", type=new_file, metavar="FILE", help="write all that was found to this file")
     return options
@@ -46,11 +52,10 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     options = parser()
     given = options.parse_args()
-    plan = QUICK if given.quick else FULL
-    if given.most is not None:
-        plan = plan.at_most(given.most)
-    if given.seconds is not None:
-        plan = plan.lasting(given.seconds)
+    try:
+        plan = planned(given)
+    except ValueError as error:
+        options.error(str(error))
     report = Report(plan)
     crowded, found = chosen(given.only, report)
     if not crowded and not found:
@@ -63,6 +68,13 @@ def main() -> None:
     print("", *report.tables(), sep="\n")
     if given.quick:
         print("A quick run: enough to see that all works, too little to judge by.")
+
+
+def planned(given: argparse.Namespace) -> Plan:
+    plan = QUICK if given.quick else FULL
+    if given.most is not None:
+        plan = plan.at_most(given.most)
+    return replace(plan, windows=plan.windows.changed(given.plan))
 
 
 def chosen(names: Sequence[str], report: Report) -> tuple[Sequence[Contender], Found]:

@@ -9,8 +9,6 @@ from benchmarks import plan
 
 USERS, SOCKETS, PUBLISHERS, PROCESSES, HOSTS = "users", "sockets", "publishers", "processes", "hosts"
 
-WARM_UP = 0.2  # of the time of a window, besides
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -21,10 +19,6 @@ class Plan:
     def open_files(self) -> int:
         return max(max(sizes) for sizes in self.sizes.values()) + plan.RESERVE
 
-    def lasting(self, seconds: float) -> Plan:
-        """With windows of so many."""
-        return replace(self, windows=replace(self.windows, seconds=seconds, warm_up=WARM_UP * seconds))
-
     def at_most(self, most: int) -> Plan:
         """Larger sizes become this one."""
         return replace(
@@ -33,7 +27,7 @@ class Plan:
 
 
 FULL = Plan(
-    replace(plan.FULL, rounds=3, seconds=1.0, warm_up=WARM_UP),
+    replace(plan.FULL, rounds=3, seconds=1.0, warm_up=0.2),
     {
         USERS: (100, 1000, 5000, 10_000),
         SOCKETS: (1, 10, 50, 200, 800),
