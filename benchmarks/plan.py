@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
-RESERVE = 1000  # open files of a process, beyond its sockets
+RESERVE = 1000  # open files of a process, and ports, beyond its sockets
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+PORTS = 60_999 - 32_768 + 1  # from one address to one port of another, by Linux's default
+SOCKETS = {"storm_sockets": 1, "idle_sockets": 1, "users": 2}  # on one port of a server, for each that is asked for
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,29 @@ class Plan:
         return max(self.storm_sockets, self.idle_sockets, 3 * self.users) + RESERVE
 
     def changed(self, wishes: Iterable[str]) -> Plan:
-        """With other figures, as in `rounds=3`. Raises ValueError when a plan has none of that name or value."""
+        """With other figures, as in `rounds=3`. Raises ValueError when a plan has none of that name or value,
+        and when there are not the ports for so many sockets."""
         types: dict[str, Callable[[str], Any]] = {
             field.name: int if field.type == "int" else float for field in fields(self)
         }
         pairs = [wish.partition("=") for wish in wishes]
         if unknown := {name for name, _, _ in pairs} - set(types):
             raise ValueError(f"a plan has no {', '.join(sorted(unknown))}, but {', '.join(types)}")
-        return replace(self, **{name: figure(types[name], name, value) for name, _, value in pairs})
+        figures = {name: figure(types[name], name, value) for name, _, value in pairs}
+        for name in SOCKETS.keys() & figures:
+            if figures[name] * SOCKETS[name] > (most := ports() - RESERVE):
+                most //= SOCKETS[name]
+                raise ValueError(f"{name}={figures[name]}: net.ipv4.ip_local_port_range has ports for {most} at most")
+        return replace(self, **figures)
+
+
+def ports() -> int:
+    """That this machine has from one address to one port."""
+    try:
+        first, last = map(int, PORT_RANGE.read_text().split())
+    except OSError:
+        return PORTS
+    return last - first + 1
 
 
 def figure(kind: Callable[[str], Any], name: str, value: str) -> Any:

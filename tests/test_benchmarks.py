@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import run
+from benchmarks import plan, run
 from benchmarks.__main__ import main
 from benchmarks.arguments import new_folder
 from benchmarks.bench import Bench
@@ -80,6 +80,17 @@ def test_a_plan_names_what_it_can_be_changed_by() -> None:
     done = benchmarks("--plan", "speed=1")
     assert done.returncode == 2
     assert "error: a plan has no speed, but rounds, seconds, " in done.stderr
+
+
+def test_a_plan_has_no_more_sockets_than_the_machine_has_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "PORT_RANGE", tmp_path / "range")
+    assert QUICK.changed(["idle_sockets=27232"]).idle_sockets == 27_232  # by default
+    with pytest.raises(ValueError, match=r"^idle_sockets=27233: net\.ipv4\.ip_local_port_range has ports for 27232 at"):
+        QUICK.changed(["idle_sockets=27233"])
+    (tmp_path / "range").write_text("1024\t65535\n")
+    assert QUICK.changed(["users=31756"]).users == 31_756  # with two sockets each
+    with pytest.raises(ValueError, match=r"^users=31757: .* has ports for 31756 at most$"):
+        QUICK.changed(["users=31757"])
 
 
 @pytest.mark.parametrize("command", [main, growth.main])
@@ -322,9 +333,9 @@ def test_each_measurement_is_kept_before_the_next_begins() -> None:
         if len(kept) == 2:
             raise Wrong
 
-    plan = QUICK.changed(["rounds=1", "seconds=0.02", "warm_up=0.02"])
+    brief = QUICK.changed(["rounds=1", "seconds=0.02", "warm_up=0.02"])
     with pytest.raises(Wrong), unpinned():
-        measure(plan, ["local", "acked-1", "acked-16", "nobody"], Progress(), stop_at_the_second)
+        measure(brief, ["local", "acked-1", "acked-16", "nobody"], Progress(), stop_at_the_second)
     assert kept == [{"acked-1"}, {"acked-1", "acked-16"}]
 
 

@@ -49,13 +49,17 @@ def planned(given: argparse.Namespace) -> Plan:
     wanted = {name: getattr(given, name) for name in ("seconds", "rate", "users")}
     plan = replace(plan, **{name: value for name, value in wanted.items() if value is not None})
     if given.idle_sockets is not None:
-        plan = replace(plan, idle=replace(plan.idle, idle_sockets=given.idle_sockets))
+        plan = replace(plan, idle=plan.idle.changed([f"idle_sockets={given.idle_sockets}"]))
     return plan
 
 
 def main() -> None:
     given = arguments()
-    plan, names = planned(given), set(given.only) or {LOAD, ALL_FAULTS, IDLE}
+    names = set(given.only) or {LOAD, ALL_FAULTS, IDLE}
+    try:
+        plan = planned(given)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if names != {IDLE} and NGINX is None:
         raise SystemExit("nginx is not installed: apt-get install nginx")
     allow_open_files(plan.open_files(idle=IDLE in names))

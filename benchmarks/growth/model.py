@@ -8,6 +8,7 @@ from math import ceil, fsum, inf
 from operator import mul
 from typing import NamedTuple
 
+from benchmarks.plan import PORTS
 from realtime.conf import Settings
 from realtime.redishost import COMMAND_TIMEOUT, NAMES_A_COMMAND
 
@@ -16,7 +17,6 @@ from .plan import PROCESSES, SOCKETS
 from .points import Found
 
 BUSY = 0.6  # the share of a core that a process, and a Redis host, is planned to use
-PORTS = 60_999 - 32_768 + 1  # Linux has from one address to one port of another, by default: ip_local_port_range
 MAX_SOCKETS = Settings.MAX_SOCKETS
 
 
