@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
         "The exit status is 1 when anything was lost or wrong.",
         epilog=f"NAME is a part ({LOAD}, {ALL_FAULTS}, {IDLE}) or a fault ({', '.join(faults)}). Default: all.",
     )
-    parser.add_argument("--quick", action="store_true", help="a minute and a half: too briefly to judge by")
+    parser.add_argument("--quick", action="store_true", help="two minutes: too briefly to judge by")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", choices=names, help="see below")
     parser.add_argument("--seconds", type=positive, metavar="N", help=f"of the load; default: {FULL.seconds:.0f}")
     parser.add_argument("--rate", type=positive, metavar="N", help=f"publishes a second; default: {FULL.rate:.0f}")
