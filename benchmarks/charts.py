@@ -13,10 +13,12 @@ from pathlib import Path
 
 from .figures import Spread
 from .results import Results
+from .servers import CONTENDERS
 from .tables import number, title
 from .works import IDLE, IN_WINDOWS, Measurement
 
 WIDTH, LEFT, RIGHT, TOP, ROW, BAR = 760, 280, 70, 56, 26, 16
+MISSING = "missing"  # why, the tables say
 CUT = 2.5  # a bar this many times as long as the next one is cut, so that the others can be told apart
 
 STYLE = """
@@ -39,7 +41,7 @@ STYLE = """
 @dataclass(frozen=True)
 class Bar:
     name: str
-    value: Spread
+    value: Spread | None  # None: the server is missing
     ours: bool
 
 
@@ -55,18 +57,19 @@ def draw(results: Results, folder: Path) -> None:
 
 def write(results: Results, measurement: Measurement, figure: str, axis: str, file: Path) -> None:
     bars = []
+    suited = {each.name for each in CONTENDERS if measurement.suits(each, named=each.name in results.names)}
     for name, title_ in results.titles.items():
-        if value := results.spread(measurement.name, name, figure):
+        if (value := results.spread(measurement.name, name, figure)) or name in suited & results.missing.keys():
             bars.append(Bar(title_, value, title_.startswith("ours")))
-    if bars:
+    if any(bar.value for bar in bars):
         file.write_text(chart(title(measurement, results), axis, bars))
 
 
 def chart(head: str, axis: str, bars: Sequence[Bar]) -> str:
     """Horizontal bars for the medians, with the range as a line. Less is better."""
     height = TOP + ROW * len(bars) + 12
-    said = "; ".join(f"{bar.name} {number(bar.value.median)}" for bar in bars)
-    scale = (WIDTH - LEFT - RIGHT) / (longest([bar.value for bar in bars]) or 1)
+    said = "; ".join(f"{bar.name} {number(bar.value.median) if bar.value else MISSING}" for bar in bars)
+    scale = (WIDTH - LEFT - RIGHT) / (longest([bar.value for bar in bars if bar.value]) or 1)
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
@@ -91,10 +94,13 @@ def longest(values: Sequence[Spread]) -> float:
 
 def drawn(bar: Bar, top: int, scale: float) -> Iterator[str]:
     room = WIDTH - LEFT - RIGHT
-    values = (bar.value.median, bar.value.low, bar.value.high)
-    length, low, high = (round(min(value * scale, room), 1) for value in values)
     middle = top + BAR // 2
     yield f'  <text class="name" x="{LEFT - 8}" y="{middle + 5}">{escape(bar.name)}</text>'
+    if bar.value is None:
+        yield f'  <text class="dim" x="{LEFT}" y="{middle + 5}">{MISSING}</text>'
+        return
+    values = (bar.value.median, bar.value.low, bar.value.high)
+    length, low, high = (round(min(value * scale, room), 1) for value in values)
     kind = "ours" if bar.ours else "others"
     yield f'  <rect class="{kind}" x="{LEFT}" y="{top}" width="{length}" height="{BAR}" rx="2"/>'
     if bar.value.median * scale > room:

@@ -303,6 +303,19 @@ def test_charts_tell_their_figures_in_words_and_cut_the_one_that_dwarfs_the_othe
     assert root.find(f".//{SVG}path[@class='cut']") is not None
 
 
+def test_charts_have_a_line_for_who_is_missing(tmp_path: Path) -> None:
+    """In those that it would have been in."""
+    found = replace(results(), missing={"socketio": "node is not installed", "socketio-redis-2": "the same"})
+    draw(found, tmp_path)
+    root = ElementTree.parse(tmp_path / "cpu-acked-16.svg").getroot()
+    told = "ours, Redis layer 2,000; Socket.IO, in memory missing; Socket.IO, Redis adapter 3,000."
+    assert root.findtext(f"{SVG}desc") == told
+    texts = [text.text for text in root.findall(f"{SVG}text")]
+    assert texts[texts.index("Socket.IO, in memory") + 1] == "missing"
+    assert len(root.findall(f"{SVG}rect[@class='others']")) == 1
+    assert not (tmp_path / "cpu-workers.svg").exists()
+
+
 def test_progress_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress()
     progress("alone")
