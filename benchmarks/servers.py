@@ -23,10 +23,11 @@ from .peers.packages import needs
 
 # Ours writes the lines that it does by default, with an access log on its own server. Others are told to keep
 # none, as docs/running.md says, since theirs show tokens. Peers write no line for what they serve.
+KEEP_ALIVE = ("--timeout-keep-alive", "65")  # seconds, as others do; after 5 it would close a publisher's connection
 QUIET = {"LOG_LEVEL": "WARNING"}
 QUIET_DAPHNE = ("-v", "0")
 NO_ACCESS_LOG = ("--access-log", os.devnull)
-QUIET_UVICORN = ("--no-access-log", "--log-config", str(Path(__file__).with_name("uvicorn-log.json")))
+QUIET_UVICORN = ("--no-access-log", "--log-config", str(Path(__file__).with_name("uvicorn-log.json")), *KEEP_ALIVE)
 QUIET_GRANIAN = ("--no-access-log", "--log-level", "info")
 
 LOG_LINES = 20  # of a server's log, shown when something goes wrong
