@@ -223,6 +223,8 @@ class RedisHost:
                 await self._stay_connected()
             except* Exception as group:  # whatever it was, trying again is what is left to do
                 error = _first(group)
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                return  # a group of tasks forgets that when one of them fails in the same moment (on Python 3.11)
             self._reunited = False
             if self._pipelines is not None:
                 pause, said, self._pipelines = FIRST_PAUSE, "", None

@@ -462,6 +462,18 @@ async def test_who_leaves_a_group_while_redis_comes_back_is_not_counted_there_an
                 await until(nobody_is_left)
 
 
+async def test_a_layer_is_flushed_in_the_moment_of_a_loss() -> None:
+    with valkey() as server, SyncRedis.from_url(server.connection_url) as admin:
+        for turns in range(6):
+            layer = RedisChannelLayer([server.connection_url])
+            await layer.group_add("g", await layer.new_channel())
+            admin.client_kill_filter(_type="pubsub")
+            time.sleep(0.02)  # noqa: ASYNC251  (the process has not noticed)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await soon(layer.flush())
+
+
 async def test_a_group_with_members_here_is_not_said_to_have_none_when_redis_cuts_off_the_listener() -> None:
     """Redis counts nobody then, and says so before this process has noticed."""
     with valkey() as server:

@@ -117,7 +117,7 @@ class Transport(asyncio.Protocol):
             self._producer.resumeProducing()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._below = None
+        self._below, self._unread = None, b""
         self._is_ending = True
         self._everybody.discard(self)
         reason = ConnectionDone() if error is None else ConnectionLost(str(error))
