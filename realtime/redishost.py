@@ -196,8 +196,10 @@ class RedisHost:
     async def close(self) -> None:
         self._subscribed.clear()
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            # A group of tasks forgets it when one of them fails in the same moment (on Python 3.11).
+            while not self._keeper.done():
+                self._keeper.cancel()
+                await asyncio.wait([self._keeper], timeout=FIRST_PAUSE)
             self._keeper = self._pipelines = None
 
     def _check_reunited(self) -> None:
@@ -223,8 +225,6 @@ class RedisHost:
                 await self._stay_connected()
             except* Exception as group:  # whatever it was, trying again is what is left to do
                 error = _first(group)
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                return  # a group of tasks forgets that when one of them fails in the same moment (on Python 3.11)
             self._reunited = False
             if self._pipelines is not None:
                 pause, said, self._pipelines = FIRST_PAUSE, "", None
