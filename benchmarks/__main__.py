@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure what publishes and sockets cost on this machine, beside Socket.IO and other peers. "
-        "It takes about 35 minutes.",
+        "It takes about 30 minutes.",
         epilog=f"NAME is a measurement ({', '.join(works)}) or a server ({', '.join(servers)}). "
         "Without one of a kind, all of that kind are taken: the servers that the measurement is worth its time for.",
     )
