@@ -107,7 +107,7 @@ class Inbox:
 
 
 @implementer(IPushProducer)
-class Outbox:
+class Backlog:
     """How much has been written for a client since it last kept up, as the transport tells."""
 
     __slots__ = ("keeps_up", "waiting")
@@ -135,7 +135,7 @@ class Outbox:
 
     def _add(self, size: int) -> None:
         self.waiting += size
-        Outbox.total += size
+        Backlog.total += size
 
 
 class WebSocketProtocol(DaphneWebSocketProtocol):
@@ -149,10 +149,10 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
     _bucket: Bucket | None = None  # of frames that the application does not see
 
     def makeConnection(self, transport: Any) -> None:
-        self.inbox, self._outbox = Inbox(self._go_on), Outbox()
+        self.inbox, self._backlog = Inbox(self._go_on), Backlog()
         super().makeConnection(transport)
         transport.unregisterProducer()  # the HTTP channel that the socket began in
-        transport.registerProducer(self._outbox, True)
+        transport.registerProducer(self._backlog, True)
 
     def onConnect(self, request: Any) -> Any:
         draining = self.factory.server_class.draining
@@ -182,7 +182,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     def unregisterProducer(self) -> None:
         super().unregisterProducer()
-        self._outbox.stopProducing()  # autobahn does this before it drops a client, and then nobody else tells
+        self._backlog.stopProducing()  # autobahn does this before it drops a client, and then nobody else tells
 
     def _forget_handshake(self) -> None:
         """What autobahn and Daphne keep of it, a third of what a socket holds, nobody asks for any more."""
@@ -225,14 +225,17 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
         if self.state != self.STATE_OPEN:
             return
         frame = self.factory.framed(content, binary)
-        self._outbox.put(len(frame))
+        self._backlog.put(len(frame))
         if self._reads_too_slowly():
-            logger.info("cut off client=%s: it reads too slowly", self.client_addr)
-            metrics.cut_off(CloseCode.TOO_SLOW)
-            self.end(CloseCode.TOO_SLOW, "reads too slowly")
-            self._part(CloseCode.TOO_SLOW)
+            self._cut_off(CloseCode.TOO_SLOW, "reads too slowly")
         else:
             self.transport.write(frame)
+
+    def _cut_off(self, code: CloseCode, why: str) -> None:
+        logger.info("cut off client=%s: it %s", self.client_addr, why)
+        metrics.cut_off(code)
+        self.end(code, why)
+        self._part(code)
 
     def _part(self, code: int) -> None:
         """Tell the application now, not when the client has noticed: nobody must wait for it until then."""
@@ -242,8 +245,8 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
 
     def _reads_too_slowly(self) -> bool:
         """Whether more waits for the client than may, or something while too much waits for all of them."""
-        waiting = self._outbox.waiting
-        return waiting > self.server.max_send_buffer or (waiting > 0 and Outbox.total > self.server.max_send_buffers)
+        waiting = self._backlog.waiting
+        return waiting > self.server.max_send_buffer or (waiting > 0 and Backlog.total > self.server.max_send_buffers)
 
     def serverClose(self, code: int | None = None) -> None:
         self.end(code or 1000)
@@ -268,7 +271,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
     def sendPong(self, payload: Any = None) -> None:
         # A client that does not read gets none, else what waits for it had no bound. Its next ping will do as well
         # (RFC 6455, section 5.5.3).
-        if self._outbox.keeps_up:
+        if self._backlog.keeps_up:
             super().sendPong(payload)
 
     def dropConnection(self, abort: bool = False) -> None:
@@ -308,10 +311,7 @@ class WebSocketProtocol(DaphneWebSocketProtocol):
             if self._bucket is None:
                 self._bucket = Bucket(conf.FRAME_BURST, time.monotonic())
             if not self._bucket.takes(conf.FRAME_RATE, conf.FRAME_BURST, time.monotonic()) and not self.muted:
-                logger.info("cut off client=%s: too many control frames and fragments", self.client_addr)
-                metrics.cut_off(CloseCode.TOO_MANY_FRAMES)
-                self.end(CloseCode.TOO_MANY_FRAMES)
-                self._part(CloseCode.TOO_MANY_FRAMES)
+                self._cut_off(CloseCode.TOO_MANY_FRAMES, "sends too many control frames and fragments")
         super().onFrameBegin()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
