@@ -12,7 +12,6 @@ from .works import IDLE, IN_WINDOWS, MIXED, Measurement
 FIGURES = ("cpu_ms", "redis_cpu_ms", "rate", "p50_ms", "p99_ms")
 HEADER = ("server", "CPU ms/{unit}", "÷ Socket.IO with Redis", "Redis CPU ms", "{units}/s", "p50 ms", "p99 ms")
 IDLE_COLUMNS = {
-    "server": "",
     "KB/socket": "kb_per_socket",
     "CPU ms/publish": "cpu_ms",
     "÷ with none": "cpu_slowdown",
@@ -35,10 +34,10 @@ def tables(results: Results) -> Iterator[str]:
             yield f"### {title(measurement, results)}\n\n{table(window_header(measurement), rows)}\n"
     if results.idle:
         rows = [
-            [results.titles[name], *(number(getattr(idle, figure)) for figure in IDLE_COLUMNS.values() if figure)]
+            [results.titles[name], *(number(getattr(idle, figure)) for figure in IDLE_COLUMNS.values())]
             for name, idle in results.idle.items()
         ]
-        yield f"### {title(IDLE, results)}\n\n{table([*IDLE_COLUMNS], rows)}\n"
+        yield f"### {title(IDLE, results)}\n\n{table(('server', *IDLE_COLUMNS), rows)}\n"
     if rows := [target_row(target) for target in targets(results)]:
         yield f"### Targets\n\n{table(TARGET_HEADER, rows)}\n"
     for name, reason in results.missing.items():
