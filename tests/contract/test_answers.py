@@ -95,7 +95,7 @@ async def test_many_sockets_are_all_counted(service: Service, user: str) -> None
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2), (2, 0, 3, 1)])
 async def test_results_are_in_the_order_of_arrival(service: Service, user: str, order: tuple[int, ...]) -> None:
-    """Not of connecting."""
+    """Not of connecting. A machine that stalls for longer than acks are awaited gets another try."""
     async with (
         service.connect(user, {"type": "t"}) as one,
         service.connect(user, {"type": "t"}) as two,
@@ -103,13 +103,18 @@ async def test_results_are_in_the_order_of_arrival(service: Service, user: str, 
         service.connect(user, {"type": "t"}) as four,
     ):
         sockets = [one, two, three, four]
-        publish = service.begin(user, "t")
-        envelopes = [await socket.envelope() for socket in sockets]
-        for n in order:
-            await sockets[n].ack(envelopes[n], str(n))
-            await sockets[n].settle()
-            await service.settle(user)
-        assert await publish == answered(4, *map(str, order))
+        for _ in range(3):
+            started = time.monotonic()
+            publish = service.begin(user, "t")
+            envelopes = [await socket.envelope() for socket in sockets]
+            for n in order:
+                await sockets[n].ack(envelopes[n], str(n))
+                await sockets[n].settle()
+                await service.settle(user)
+            answer = await publish
+            if time.monotonic() - started < ACK_TIMEOUT:
+                break
+        assert answer == answered(4, *map(str, order))
 
 
 # When it comes
